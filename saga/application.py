@@ -1,0 +1,57 @@
+"""What an application hands to the engine's faces: its sagas, its Celery app, its extra parts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+from celery import Celery
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sqlalchemy.orm import Session
+
+    from saga.engine import Engine, Started
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraProcess:
+    """A process of the application's own that ``saga up`` starts and supervises.
+
+    ``command`` is run with the stack's environment; the placeholders ``{port}`` (a free loopback
+    port, kept over restarts) and ``{data}`` (the stack's data folder) are filled in. Where it
+    listens is told to every process of the stack in ``url_variable``; it is ready once
+    ``GET {url}{ready_path}`` answers 200.
+    """
+
+    name: str
+    command: Sequence[str]
+    url_variable: str
+    ready_path: str = "/healthz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Producer:
+    """How ``saga start NAME --input`` starts a saga: the input's shape and the function for it."""
+
+    input: "type[BaseModel]"
+    start: "Callable[[Engine, Session, Any, str | None], Started]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SagaApp:
+    """An application of sagas, as the command line, the API and the workers load it.
+
+    ``celery_target`` and ``api_target`` are what ``celery -A`` and ``uvicorn`` are given;
+    ``migrate`` brings the database that ``DATABASE_URL`` names to the newest schema and may be
+    called at any time and twice.
+    """
+
+    celery: Celery
+    engine: "Engine"
+    migrate: Callable[[], None]
+    celery_target: str = "app"
+    api_target: str | None = None
+    producers: Mapping[str, Producer] = field(default_factory=dict)
+    processes: Sequence[ExtraProcess] = ()
+    commands: Callable[[typer.Typer], None] | None = None
