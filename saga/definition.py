@@ -1,0 +1,249 @@
+"""How a saga reads: its steps in order, their roles, and what takes them back.
+
+A definition that is not sound fails at import with every fault listed.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Generic, TypeAlias
+
+from saga import retry as policies
+from saga.errors import DefinitionError
+from saga.retry import RetryPolicy
+from saga.task import (
+    External,
+    ExternalCompensation,
+    Manual,
+    NothingToCompensate,
+    Probe,
+    S,
+    Transactional,
+    TransactionalCompensation,
+)
+
+Action: TypeAlias = Transactional[S] | External[S]
+Compensation: TypeAlias = TransactionalCompensation[S] | ExternalCompensation[S]
+Work: TypeAlias = Action[Any] | Compensation[Any] | Probe[Any]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TASK_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+
+_CALL_TIMEOUT = timedelta(seconds=30)
+_TRANSACTION_LIMIT = timedelta(seconds=10)
+
+
+class Role(StrEnum):
+    COMPENSATABLE = "compensatable"
+    PIVOT = "pivot"
+    RETRIABLE = "retriable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Generic[S]):
+    """One step of a saga.
+
+    ``timeout`` limits one call; ``settle_after`` is how long after the last call ended a
+    provider's "did not happen" is believed (None: call timeout + 30 s); ``probe_for`` is how long
+    a provider that cannot tell is asked before a person must decide.
+    """
+
+    action: Action[S]
+    role: Role
+    compensation: Compensation[S] | Manual | NothingToCompensate | None = None
+    probe: Probe[S] | None = None
+    retry: RetryPolicy = policies.STEP
+    timeout: timedelta
+    settle_after: timedelta | None = None
+    probe_for: timedelta = timedelta(hours=1)
+    compensation_retry: RetryPolicy = policies.COMPENSATION
+
+    @property
+    def name(self) -> str:
+        return self.action.name
+
+    @property
+    def is_external(self) -> bool:
+        return isinstance(self.action, External)
+
+    @property
+    def has_own_compensation(self) -> bool:
+        """Whether there is a compensation that a worker can run."""
+        return isinstance(self.compensation, TransactionalCompensation | ExternalCompensation)
+
+    def works(self) -> Iterator[Work]:
+        """The functions of this step: the action, its compensation and its probe."""
+        yield self.action
+        if isinstance(self.compensation, TransactionalCompensation | ExternalCompensation):
+            yield self.compensation
+        if self.probe is not None:
+            yield self.probe
+
+
+def _limit(action: Action[Any], timeout: timedelta | None) -> timedelta:
+    if timeout is not None:
+        return timeout
+    return _CALL_TIMEOUT if isinstance(action, External) else _TRANSACTION_LIMIT
+
+
+def compensatable(
+    action: Action[S],
+    *,
+    compensation: Compensation[S] | Manual | NothingToCompensate | None = None,
+    probe: Probe[S] | None = None,
+    retry: RetryPolicy = policies.STEP,
+    timeout: timedelta | None = None,
+    settle_after: timedelta | None = None,
+    compensation_retry: RetryPolicy = policies.COMPENSATION,
+) -> Step[S]:
+    """A step before the pivot, which its compensation takes back."""
+    return Step(
+        action=action,
+        role=Role.COMPENSATABLE,
+        compensation=compensation,
+        probe=probe,
+        retry=retry,
+        timeout=_limit(action, timeout),
+        settle_after=settle_after,
+        compensation_retry=compensation_retry,
+    )
+
+
+def pivot(
+    action: Action[S],
+    *,
+    compensation: Compensation[S] | Manual | None = None,
+    probe: Probe[S] | None = None,
+    retry: RetryPolicy = policies.STEP,
+    timeout: timedelta | None = None,
+    settle_after: timedelta | None = None,
+    probe_for: timedelta = timedelta(hours=1),
+) -> Step[S]:
+    """The step that decides: once it happened, the saga only goes forward.
+
+    Its compensation runs only when a person orders it.
+    """
+    return Step(
+        action=action,
+        role=Role.PIVOT,
+        compensation=compensation,
+        probe=probe,
+        retry=retry,
+        timeout=_limit(action, timeout),
+        settle_after=settle_after,
+        probe_for=probe_for,
+    )
+
+
+def retriable(
+    action: Action[S],
+    *,
+    compensation: Compensation[S] | Manual | None = None,
+    retry: RetryPolicy = policies.STEP,
+    timeout: timedelta | None = None,
+) -> Step[S]:
+    """A step after the pivot; when its retries are used up, a person decides.
+
+    Its compensation runs only when a person orders it.
+    """
+    return Step(
+        action=action,
+        role=Role.RETRIABLE,
+        compensation=compensation,
+        retry=retry,
+        timeout=_limit(action, timeout),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saga(Generic[S]):
+    """A business process that ends done or undone.
+
+    ``version`` is raised by hand whenever names, order or roles of the steps change; sagas that
+    are under way go on by the definition they were started with. ``timeout`` is the time from
+    start to pivot; past the pivot it only raises an alarm. Raises DefinitionError.
+    """
+
+    name: str
+    version: int
+    state: type[S]
+    timeout: timedelta
+    steps: Sequence[Step[S]]
+    sensitive: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        if faults := list(_faults(self)):
+            raise DefinitionError(self.name, faults)
+
+    @cached_property
+    def pivot_index(self) -> int:
+        """Where the pivot stands; one past the last step when there is none."""
+        roles = [step.role for step in self.steps]
+        return roles.index(Role.PIVOT) if Role.PIVOT in roles else len(roles)
+
+    def index(self, step: str) -> int:
+        """Where the step stands. Raises KeyError for a step of another saga or version."""
+        return self._positions[step]
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {step.name: position for position, step in enumerate(self.steps)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes exactly when names, order, roles, compensations or probes change."""
+        shape = [
+            [step.role, *(work.name for work in step.works()), type(step.compensation).__name__]
+            for step in self.steps
+        ]
+        return hashlib.sha256(json.dumps([self.name, shape]).encode()).hexdigest()[:16]
+
+
+def _faults(saga: Saga[Any]) -> Iterator[str]:
+    if not _NAME.fullmatch(saga.name):
+        yield f"its name {saga.name!r} must be lower case letters, digits and _"
+    if saga.version < 1:
+        yield "its version must be 1 or more"
+    if saga.timeout <= timedelta(0):
+        yield "its timeout must be longer than nothing"
+    if not saga.steps:
+        yield "it has no steps"
+    yield from _faults_of_order([step.role for step in saga.steps])
+    yield from _faults_of_names(work.name for step in saga.steps for work in step.works())
+    for step in saga.steps:
+        yield from _faults_of_step(step)
+
+
+def _faults_of_order(roles: Sequence[Role]) -> Iterator[str]:
+    if roles.count(Role.PIVOT) > 1:
+        yield "it has more than one pivot"
+    rank = list(Role)
+    for before, after in pairwise(roles):
+        if rank.index(after) < rank.index(before):
+            yield f"a {after} step follows a {before} one; the order is {', '.join(rank)}"
+    if Role.RETRIABLE in roles and Role.COMPENSATABLE in roles and Role.PIVOT not in roles:
+        yield "between compensatable and retriable steps there must be a pivot"
+
+
+def _faults_of_names(names: Iterable[str]) -> Iterator[str]:
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"the name {name!r} is used {times} times"
+        if not _TASK_NAME.fullmatch(name):
+            yield f"the name {name!r} must read like 'payment_refund.call_provider_refund'"
+
+
+def _faults_of_step(step: Step[Any]) -> Iterator[str]:
+    if step.timeout <= timedelta(0):
+        yield f"{step.name}: its timeout must be longer than nothing"
+    if step.role is Role.COMPENSATABLE and step.compensation is None:
+        yield f"{step.name}: a compensatable step needs a compensation (or nothing_to_compensate)"
+    if step.probe is not None and not step.is_external:
+        yield f"{step.name}: a transactional step needs no probe, the database knows"

@@ -1,0 +1,143 @@
+"""Where a saga stands, and what can happen to it: the two things that ``decide`` looks at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+from saga.task import Effect
+
+
+class Status(StrEnum):
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    TIMEOUT = "TIMEOUT"
+    FAILED = "FAILED"
+
+
+RESTING = frozenset({Status.COMPLETED, Status.COMPENSATED, Status.TIMEOUT})
+
+
+class WaitingFor(StrEnum):
+    """What a saga waits for, when it is not simply its next attempt."""
+
+    PROBE = "probe"
+    POLL = "poll"
+    SECOND_LOOK = "second_look"
+
+
+class StopReason(StrEnum):
+    """Why a saga stopped going forward; TIMEOUT alone makes it rest as TIMEOUT."""
+
+    REFUSED = "refused"
+    GAVE_UP = "gave_up"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a saga stands, as one locked row and the database's clock say it.
+
+    ``attempt`` counts the attempts of the current step, or of its compensation while
+    COMPENSATING, this one included. ``call_ended_at`` is when the last call to the other system
+    ended at the latest. ``looks`` counts the second looks taken.
+    """
+
+    status: Status
+    step: str
+    attempt: int
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    now: datetime
+    timeout_at: datetime
+    claimed: bool = False
+    waiting_for: WaitingFor | None = None
+    stop_reason: StopReason | None = None
+    call_ended_at: datetime | None = None
+    overdue: bool = False
+    looks: int = 0
+
+    def effect(self, step: str) -> Effect:
+        return self.effects.get(step, Effect.NOT_STARTED)
+
+    @property
+    def is_over_time(self) -> bool:
+        return self.now >= self.timeout_at
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The step, or the compensation, did its work.
+
+    ``believed`` is the step's effect as the compensation was told it when it began.
+    """
+
+    believed: Effect | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The provider took the order; its final word comes later."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True)
+class RefusedFinally:
+    """It did not happen and never will."""
+
+
+@dataclass(frozen=True)
+class AttemptFailed:
+    """An attempt failed. ``effect`` UNKNOWN: it may have taken effect all the same."""
+
+    effect: Effect
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """The worker of a claim, or of a counted transaction, has not been heard of."""
+
+
+@dataclass(frozen=True)
+class FoundDone:
+    """The probe found that the step took effect."""
+
+
+@dataclass(frozen=True)
+class FoundNothing:
+    """The probe found nothing under the step's key."""
+
+
+@dataclass(frozen=True)
+class FoundNoAnswer:
+    """The probe could not tell, or failed itself."""
+
+
+@dataclass(frozen=True)
+class LateSuccess:
+    """A worker that had lost its claim on ``step`` reports that the step took effect."""
+
+    step: str
+
+
+@dataclass(frozen=True)
+class Due:
+    """The time came at which recovery looks at an unclaimed saga."""
+
+
+Event: TypeAlias = (
+    Succeeded
+    | Accepted
+    | RefusedFinally
+    | AttemptFailed
+    | WorkerLost
+    | FoundDone
+    | FoundNothing
+    | FoundNoAnswer
+    | LateSuccess
+    | Due
+)

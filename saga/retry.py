@@ -1,0 +1,37 @@
+"""How long to wait between two attempts: pure arithmetic on timedelta."""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+# 2**30 times any sensible first delay is far above any cap, and timedelta * 2**48 overflows.
+_MOST_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Exponential backoff with jitter.
+
+    ``retries`` counts the attempts after the first: 3 retries are 4 attempts. The n-th retry
+    comes ``first * 2**(n-1)`` after the n-th attempt ended, at most ``longest``, less up to half
+    of it by jitter, and in whole seconds of at least 1, as Celery's delayed delivery asks.
+    """
+
+    retries: int = 3
+    first: timedelta = timedelta(seconds=2)
+    longest: timedelta = timedelta(minutes=10)
+
+    def allows(self, attempts: int) -> bool:
+        """Whether another attempt may follow after ``attempts`` of them."""
+        return attempts <= self.retries
+
+    def delay(self, attempts: int, *, jitter: float = 0.0) -> timedelta:
+        """The wait after the ``attempts``-th attempt; ``jitter`` from 0 (none) to 1 (half off)."""
+        doublings = min(max(attempts - 1, 0), _MOST_DOUBLINGS)
+        full = min(self.first * 2**doublings, self.longest)
+        return timedelta(seconds=max(1, math.ceil(full.total_seconds() * (1 - jitter / 2))))
+
+
+STEP = RetryPolicy()
+COMPENSATION = RetryPolicy(retries=10, longest=timedelta(minutes=10))
+PROBE = RetryPolicy(retries=0, first=timedelta(seconds=5), longest=timedelta(minutes=10))
