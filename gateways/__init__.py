@@ -1,0 +1,1 @@
+"""The doors: one package for each of somebody else's systems."""
