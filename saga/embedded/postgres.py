@@ -19,6 +19,7 @@ import psycopg2
 from psycopg2 import errorcodes, sql
 
 from saga.embedded.errors import EmbeddedError
+from saga.embedded.family import lives
 from saga.embedded.identity import Identity, identities
 from saga.embedded.place import kept_secret, write_private
 from saga.embedded.programs import copy_programs, find_programs
@@ -66,12 +67,12 @@ class PostgresServer(Server):
             noted = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
             process = psutil.Process(noted)
             # After a restart of a container the number may be somebody else's.
-            ours = process.status() != psutil.STATUS_ZOMBIE and str(self._data) in process.cmdline()
+            ours = lives(process) and str(self._data) in process.cmdline()
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
         return noted if ours else None
 
-    def command(self) -> list[str]:
+    def _argv(self) -> list[str]:
         settings = {**_SETTINGS, "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         program = str(self._programs / "postgres")
@@ -158,7 +159,7 @@ class PostgresServer(Server):
         if not (self._data / "PG_VERSION").exists():
             self._initialise(identity)
         identity.own(self._data)
-        # Nothing of ours runs here any more (prepare saw to it), but the number in a stale file
+        # Nothing of ours runs here any more (command saw to it), but the number in a stale file
         # may belong to somebody else by now, and PostgreSQL would not start.
         if self.pid is None:
             (self._data / "postmaster.pid").unlink(missing_ok=True)

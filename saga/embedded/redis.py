@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from saga.embedded.errors import EmbeddedError
+from saga.embedded.family import lives
 from saga.embedded.place import kept_secret, write_private
 from saga.embedded.server import Server
 
@@ -40,14 +41,12 @@ class RedisServer(Server):
     def pid(self) -> int | None:
         try:
             process = psutil.Process(int((self.folder / "pid").read_text()))
-            ours = process.status() != psutil.STATUS_ZOMBIE and process.name().startswith(
-                ("redis", "valkey")
-            )
+            ours = lives(process) and process.name().startswith(("redis", "valkey"))
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
         return process.pid if ours else None
 
-    def command(self) -> list[str]:
+    def _argv(self) -> list[str]:
         return [str(_program()), str(self.folder / "redis.conf")]
 
     def ready(self) -> bool:

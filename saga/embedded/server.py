@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
-
 from saga.embedded.errors import EmbeddedError
+from saga.embedded.family import end
 from saga.embedded.place import kept_port, noted_port
 
 _PATIENCE = timedelta(seconds=30)
@@ -18,8 +17,8 @@ _PATIENCE = timedelta(seconds=30)
 class Server(ABC):
     """One server process with all it needs in ``folder``.
 
-    Use it alone (``start``, ``stop``) or hand its parts to a supervisor: ``prepare`` before each
-    start of ``command()``, then ``ready`` until it says yes; ``stop_signal`` ends it orderly.
+    Use it alone (``start``, ``stop``) or hand its parts to a supervisor: ``reserve`` once, what
+    ``command`` gives at each start, then ``ready`` until it says yes; ``stop_signal`` ends it.
     """
 
     name: str
@@ -31,10 +30,10 @@ class Server(ABC):
 
     @property
     def port(self) -> int:
-        """The loopback port; known once prepared."""
+        """The loopback port; known once reserved."""
         port = noted_port(self.folder / "port")
         if port is None:
-            raise EmbeddedError(f"{self.name} in {self.folder} has no port yet; prepare() it first")
+            raise EmbeddedError(f"{self.name} in {self.folder} has no port yet; start it first")
         return port
 
     @property
@@ -47,31 +46,38 @@ class Server(ABC):
         """The process that serves this folder, whoever started it; None while there is none."""
 
     @abstractmethod
-    def command(self) -> list[str]:
-        """Give the command that runs the server in the foreground; asks for ``prepare`` first."""
-
-    @abstractmethod
     def ready(self) -> bool:
         """Tell whether the server answers; the first time this also makes what a user expects."""
 
     @abstractmethod
     def _set_up(self) -> None: ...
 
-    def prepare(self) -> None:
-        """Make the folder fit for a start: programs, data, a free port, no leftover process.
+    @abstractmethod
+    def _argv(self) -> list[str]: ...
+
+    def reserve(self) -> None:
+        """Settle port and password, so that ``url`` is known.
 
         Only for him who has the folder to himself: a server that still runs on it is stopped.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.end_leftover()
         kept_port(self.folder / "port")
+
+    def command(self) -> list[str]:
+        """Make programs and data fit for a start; give what runs the server in the foreground.
+
+        For him who has called ``reserve``; the port stays the same however often this is called.
+        """
+        self.end_leftover()
         self._set_up()
+        return self._argv()
 
     def start(self, patience: timedelta = _PATIENCE) -> None:
         """Return when the server answers; raises EmbeddedError with the end of its log."""
         if self.pid is not None:
             raise EmbeddedError(f"{self.name} already runs on {self.folder} as process {self.pid}")
-        self.prepare()
+        self.reserve()
         deadline = time.monotonic() + patience.total_seconds()
         log = self.folder / "log"
         with log.open("ab") as stream:
@@ -125,21 +131,3 @@ class Server(ABC):
         if self._process is not None:
             self._process.wait()
             self._process = None
-
-
-def end(pid: int, stop_signal: signal.Signals, patience: timedelta) -> None:
-    """End process ``pid`` and its children; returns when all are gone.
-
-    They are asked by ``stop_signal`` to the first, and killed once ``patience`` is over.
-    """
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        process.send_signal(stop_signal)
-        if stop_signal is not signal.SIGKILL:
-            _, family = psutil.wait_procs(family, timeout=patience.total_seconds())
-        for member in family:
-            member.kill()
-    except psutil.NoSuchProcess:
-        return
-    psutil.wait_procs(family, timeout=5)
