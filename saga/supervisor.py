@@ -67,6 +67,7 @@ class _Kept:
     process: Process
     running: subprocess.Popen[bytes] | None = None
     created: float = 0.0
+    log_from: int = 0
     ready: bool = False
     failure: str | None = None
     thread: threading.Thread | None = None
@@ -151,7 +152,7 @@ class Supervisor:
             if kept.stopping.is_set():
                 return
             if not kept.settled.is_set() and tries >= kept.process.first_tries:
-                kept.failure = f"{kept.process.name} {trouble}\n{self.log_tail(kept.process.name)}"
+                kept.failure = f"{kept.process.name} {trouble}\n{self._log_tail(kept)}"
                 kept.settled.set()
                 return
             if time.time() - started > _HEALTHY_AFTER.total_seconds():
@@ -170,6 +171,7 @@ class Supervisor:
             with self._state, self._log(process.name) as log:
                 if kept.stopping.is_set():
                     return "was stopped"
+                kept.log_from = log.tell()
                 running = subprocess.Popen(  # noqa: S603
                     command,
                     env=dict(process.environment),
@@ -206,16 +208,23 @@ class Supervisor:
         return trouble
 
     def _log(self, name: str) -> IO[bytes]:
-        path = self.folder / "logs" / f"{name}.log"
+        path = self._log_file(name)
         if path.exists() and path.stat().st_size > _LOG_LIMIT:
             path.replace(path.with_suffix(".log.1"))
         return path.open("ab")
 
-    def log_tail(self, name: str, lines: int = 30) -> str:
-        path = self.folder / "logs" / f"{name}.log"
+    def _log_file(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def _log_tail(self, kept: _Kept, lines: int = 40) -> str:
+        """Give the end of what the process has said since its last start."""
+        path = self._log_file(kept.process.name)
         if not path.exists():
             return ""
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        with path.open("rb") as log:
+            log.seek(kept.log_from)
+            said = log.read().decode(errors="replace")
+        return "\n".join(said.splitlines()[-lines:])
 
     def _write(self) -> None:
         """Write ``stack.json``. Under the lock, so that an older truth never replaces a newer."""

@@ -1,0 +1,19 @@
+"""How a command speaks: one JSON value for programs, text for people."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+console = Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one value on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(message: str) -> None:
+    sys.stderr.write(f"saga: {message}\n")
