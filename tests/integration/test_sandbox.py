@@ -36,13 +36,15 @@ class Provider:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+        self.log = books.with_suffix(".log")
         self._books = books
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "gateways.payments.sandbox"]
         command += ["--port", str(self.port), "--books", str(self._books)]
-        self._process = subprocess.Popen(command, cwd=ROOT)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
         until(self._healthy)
 
     def kill(self) -> None:
@@ -111,13 +113,14 @@ def order(refund_no: str = "R1", amount_minor: int = 10_000, **more: Any) -> Ref
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[Provider]:
-    running = Provider(tmp_path / "books" / "sandbox.sqlite3")
+    running = Provider(tmp_path / "sandbox.sqlite3")
     try:
         running.start()
         running.know("PAY1")
         yield running
     finally:
         running.close()
+    assert running.log.read_text() == "", "the provider broke down somewhere"
 
 
 @pytest.fixture
@@ -438,6 +441,21 @@ def test_a_callback_that_nobody_takes_harms_nobody(
     assert status_of(gateway, "R1") is RefundStatus.SUCCESS
 
 
+def test_a_refund_in_processing_can_be_decided_by_hand(
+    provider: Provider, gateway: SandboxGateway
+) -> None:
+    provider.fault("processing", seconds=60)
+    gateway.refund(order("R1"))
+
+    for status in ("ABNORMAL", "CLOSED"):
+        answer = provider.http.post("/control/refunds/R1", json={"status": status})
+        assert (answer.status_code, status_of(gateway, "R1")) == (200, status)
+
+    answer = provider.http.post("/control/refunds/R1", json={"status": "SUCCESS"})
+    assert (answer.status_code, status_of(gateway, "R1")) == (409, RefundStatus.CLOSED)
+    assert gateway.refund(order("R2")).status is RefundStatus.SUCCESS
+
+
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "refuse"])
 def test_a_query_that_fails_teaches_nothing(
     provider: Provider, gateway: SandboxGateway, kind: str
@@ -639,6 +657,7 @@ def test_the_provider_stops_in_time_although_calls_are_held(provider: Provider) 
         assert time.monotonic() - began < 5
         assert isinstance(held.exception(), (httpx.TransportError, UnexpectedAnswer))
     door.close()
+    provider.log.write_text("")  # uvicorn complains of the call it had to end
 
 
 FORKING = """

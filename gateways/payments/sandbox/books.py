@@ -94,6 +94,25 @@ class Books:
                 ),
             )
 
+    def decide(self, refund_no: str, status: RefundStatus) -> Refund | None:
+        """Give a refund that is not final another status; None: there is none such.
+
+        It stays so: nothing that was due changes it. A final status is called back.
+        """
+        with self._writing() as now:
+            decided = self._sql.execute(
+                "UPDATE refund SET status = ?, due_at = NULL,"
+                " callback_at = iif(notify_url IS NULL OR ?, NULL, ?)"
+                " WHERE refund_no = ? AND status IN ('PROCESSING', 'ABNORMAL')",
+                (
+                    status.value,
+                    status not in (RefundStatus.SUCCESS, RefundStatus.CLOSED),
+                    now,
+                    refund_no,
+                ),
+            )
+            return self._find(refund_no) if decided.rowcount else None
+
     def find(self, refund_no: str) -> Refund | None:
         self.settle()
         return self._find(refund_no)

@@ -33,6 +33,6 @@ class HangUp(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         scope["extensions"][_HANG_UP]()
-        # Returning before uvicorn has noticed would make it send a 500.
+        # Returning before uvicorn has noticed would make it complain of a missing answer.
         while (await receive())["type"] != "http.disconnect":
             pass

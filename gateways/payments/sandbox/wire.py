@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from gateways.payments.gateway import RefundRequest
+from gateways.payments.gateway import RefundRequest, RefundStatus
 from gateways.payments.money import to_minor
 from gateways.payments.sandbox.entries import Payment
 from gateways.payments.sandbox.faults import Fault, Kind, Operation
@@ -60,6 +60,12 @@ class PaymentNotice(_Wire):
 
 class PaymentNotices(_Wire):
     payments: list[PaymentNotice]
+
+
+class Decision(_Wire):
+    """What the provider's own people decide on a refund that is not final."""
+
+    status: RefundStatus
 
 
 class FaultOrder(_Wire):
