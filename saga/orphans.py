@@ -19,10 +19,15 @@ _SAME_START = 1.0  # seconds by which two readings of one process's start may di
 
 @dataclass(frozen=True)
 class Recorded:
-    """A process as ``stack.json`` names it: the number alone may be somebody else's by now."""
+    """A process as ``stack.json`` names it: the number alone may be somebody else's by now.
+
+    ``stop_signal`` ends it; those of a higher ``stage`` end first.
+    """
 
     pid: int
     created: float
+    stage: int = 0
+    stop_signal: int = signal.SIGTERM
 
     def find(self) -> psutil.Process | None:
         """Give the very process that was noted, or None once it is gone."""
@@ -35,29 +40,30 @@ class Recorded:
 
 
 def recorded(folder: Path) -> list[Recorded]:
-    """Give what the last supervisor of ``folder`` had noted, in the order of their start."""
+    """Give what the last supervisor of ``folder`` had noted, or nothing."""
     try:
         state = json.loads((folder / "stack.json").read_text())
     except (FileNotFoundError, ValueError):
         return []
     notes = [note for note in state["processes"] if note["pid"] is not None]
-    return [Recorded(note["pid"], note["created"]) for note in notes]
+    return [Recorded(note["pid"], note["created"], note["stage"], note["signal"]) for note in notes]
 
 
 def end_orphans(records: Iterable[Recorded]) -> None:
-    """End all of them with their children, the last started first; returns when all are gone."""
-    leaders, rest = [], []
-    for record in reversed(list(records)):
-        if (leader := record.find()) is not None:
-            leaders.append(leader)
-            with suppress(psutil.NoSuchProcess):
-                rest += leader.children(recursive=True)
-        rest += _session_of(record)
-    for leader in leaders:
-        with suppress(psutil.NoSuchProcess):
-            leader.send_signal(signal.SIGINT if "postgres" in leader.name() else signal.SIGTERM)
-        rest += still_there([leader], _PATIENCE)
-    kill(rest)
+    """End all of them with their children, the highest stage first; returns when all are gone."""
+    records = list(records)
+    for stage in sorted({record.stage for record in records}, reverse=True):
+        leaders, children = [], []
+        for record in records:
+            if record.stage != stage:
+                continue
+            if (leader := record.find()) is not None:
+                leaders.append(leader)
+                with suppress(psutil.NoSuchProcess):
+                    children += leader.children(recursive=True)
+                    leader.send_signal(record.stop_signal)
+            children += _session_of(record)
+        kill([*still_there(leaders, _PATIENCE), *children])
 
 
 def _session_of(record: Recorded) -> Iterator[psutil.Process]:

@@ -45,11 +45,11 @@ def running(data: Path) -> Stack | None:
     """Give the stack that runs in the folder; None while there is none, or none that is up."""
     if not supervised(data):
         return None
-    try:
-        state = json.loads((data / "stack.json").read_text())
-    except FileNotFoundError:
+    state = _state(data)
+    # A new supervisor first ends what the old one left, and for that keeps the old one's notes.
+    if state is None or not state["up"] or _supervisor(state).find() is None:
         return None
-    return _read(data, state) if state["up"] else None
+    return _read(data, state)
 
 
 def supervised(data: Path) -> bool:
@@ -90,12 +90,13 @@ def down(data: Path, patience: timedelta = timedelta(seconds=90)) -> bool:
     deadline = time.monotonic() + patience.total_seconds()
     asked: Recorded | None = None
     while supervised(data):
-        supervisor = _supervisor(data)
-        if supervisor is not None and supervisor != asked:
-            _send(supervisor, signal.SIGTERM)
-            asked = supervisor
-        if time.monotonic() > deadline and supervisor is not None:
-            _send(supervisor, signal.SIGKILL)
+        if (state := _state(data)) is not None:
+            supervisor = _supervisor(state)
+            if supervisor != asked:
+                _send(supervisor, signal.SIGTERM)
+                asked = supervisor
+            if time.monotonic() > deadline:
+                _send(supervisor, signal.SIGKILL)
         time.sleep(0.05)
     orphans = [record for record in recorded(data) if record.find() is not None]
     end_orphans(recorded(data))
@@ -103,11 +104,16 @@ def down(data: Path, patience: timedelta = timedelta(seconds=90)) -> bool:
     return asked is not None or bool(orphans)
 
 
-def _supervisor(data: Path) -> Recorded | None:
+def _state(data: Path) -> dict[str, Any] | None:
     try:
-        note = json.loads((data / "stack.json").read_text())["supervisor"]
+        state: dict[str, Any] = json.loads((data / "stack.json").read_text())
     except FileNotFoundError:
         return None
+    return state
+
+
+def _supervisor(state: Mapping[str, Any]) -> Recorded:
+    note = state["supervisor"]
     return Recorded(note["pid"], note["created"])
 
 

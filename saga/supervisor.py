@@ -236,6 +236,8 @@ class Supervisor:
                     "pid": kept.running.pid if kept.running else None,
                     "created": kept.created,
                     "ready": kept.ready,
+                    "stage": kept.process.stage,
+                    "signal": kept.process.stop_signal,
                 }
                 for kept in self._kept
             ]

@@ -124,7 +124,7 @@ def _tell(stack: "Stack") -> None:
             table.add_row(part, shown or "-", where or "")
     console.print(table)
     console.print("log files:", f"{stack.data}/logs", soft_wrap=True)
-    console.print("stop it with Ctrl-C or: saga down")
+    console.print("stop it: saga down")
 
 
 def _parts(description: dict[str, Any]) -> list[tuple[str, str | None]]:
