@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from saga.embedded.family import kill, still_there
 from saga.orphans import Recorded, end_orphans, recorded
 
 _URLS = ("databaseUrl", "brokerUrl", "sandboxUrl", "apiUrl", "apiKey", "consoleUrl", "flowerUrl")
@@ -98,6 +99,9 @@ def down(data: Path, patience: timedelta = timedelta(seconds=90)) -> bool:
             if time.monotonic() > deadline:
                 _send(supervisor, signal.SIGKILL)
         time.sleep(0.05)
+    if asked is not None and (supervisor_process := asked.find()) is not None:
+        # It lets go of the folder before it ends.
+        kill(still_there([supervisor_process], timedelta(seconds=10)))
     orphans = [record for record in recorded(data) if record.find() is not None]
     end_orphans(recorded(data))
     (data / "stack.json").unlink(missing_ok=True)

@@ -23,7 +23,14 @@ from saga.supervisor import Process, Supervisor
 
 
 class StackFailedError(Exception):
-    """The stack did not come up; the message says which part, with the end of its log."""
+    """The stack did not come up; the message says which part, with the end of its log.
+
+    ``exit_code`` is what ``saga up`` in the foreground would have ended with.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +114,8 @@ def detach(plan: Plan, patience: timedelta = timedelta(minutes=3)) -> Stack:
         supervisor.wait()
     with log.open("rb") as stream:
         stream.seek(before)
-        raise StackFailedError(stream.read().decode(errors="replace").strip())
+        said = stream.read().decode(errors="replace").strip()
+    raise StackFailedError(said, supervisor.returncode)
 
 
 def _servers(plan: Plan) -> list[Process]:

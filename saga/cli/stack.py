@@ -62,7 +62,8 @@ def up(
     try:
         _tell(startup.detach(plan))
     except startup.StackFailedError as error:
-        raise CliError(f"the stack did not start\n{error}") from error
+        kind = UsageError if error.exit_code == UsageError.exit_code else CliError
+        raise kind(f"the stack did not start\n{error}") from error
 
 
 def down() -> None:
