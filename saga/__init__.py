@@ -1,0 +1,77 @@
+"""Durable sagas for Celery: business processes that end done or undone, never half-way."""
+
+from saga.application import ExtraProcess, Producer, SagaApp
+from saga.database import connect
+from saga.definition import Role, Saga, Step, compensatable, pivot, retriable
+from saga.engine import Engine, Started
+from saga.errors import (
+    BusinessKeyTaken,
+    DefinitionError,
+    IdempotencyKeyReused,
+    Refused,
+    SagaError,
+    SagaNotFound,
+    StartError,
+    StepMisbehaved,
+    TryAgain,
+)
+from saga.position import Status
+from saga.retry import RetryPolicy
+from saga.task import (
+    CannotTell,
+    DidNotHappen,
+    Effect,
+    Forward,
+    Happened,
+    IdempotencyKey,
+    PollAgain,
+    external,
+    external_compensation,
+    manual,
+    nothing_to_compensate,
+    probe,
+    transactional,
+    transactional_compensation,
+)
+from saga.timing import Timing
+
+__all__ = [
+    "BusinessKeyTaken",
+    "CannotTell",
+    "DefinitionError",
+    "DidNotHappen",
+    "Effect",
+    "Engine",
+    "ExtraProcess",
+    "Forward",
+    "Happened",
+    "IdempotencyKey",
+    "IdempotencyKeyReused",
+    "PollAgain",
+    "Producer",
+    "Refused",
+    "RetryPolicy",
+    "Role",
+    "Saga",
+    "SagaApp",
+    "SagaError",
+    "SagaNotFound",
+    "StartError",
+    "Started",
+    "Status",
+    "Step",
+    "StepMisbehaved",
+    "Timing",
+    "TryAgain",
+    "compensatable",
+    "connect",
+    "external",
+    "external_compensation",
+    "manual",
+    "nothing_to_compensate",
+    "pivot",
+    "probe",
+    "retriable",
+    "transactional",
+    "transactional_compensation",
+]

@@ -165,7 +165,11 @@ def _give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) 
 
 
 def _go_back(
-    saga: Saga[Any], at: Position, reason: StopReason, found: Mapping[str, Effect]
+    saga: Saga[Any],
+    at: Position,
+    reason: StopReason,
+    found: Mapping[str, Effect],
+    look_at: str | None = None,
 ) -> Move:
     """Compensate the last step that did or may have happened, or rest when there is none.
 
@@ -183,10 +187,12 @@ def _go_back(
                 by_hand = f"{step.name} must be compensated by hand: {advice}"
                 return Fail(advice=by_hand, effects=effects)
             case _:
-                return Compensate(step=step.name, reason=reason, effects=effects)
-    timed_out = reason is StopReason.TIMEOUT
+                return Compensate(step=step.name, reason=reason, look_at=look_at, effects=effects)
     return Rest(
-        status=Status.TIMEOUT if timed_out else Status.COMPENSATED, reason=reason, effects=effects
+        status=Status.TIMEOUT if reason is StopReason.TIMEOUT else Status.COMPENSATED,
+        reason=reason,
+        look_at=look_at,
+        effects=effects,
     )
 
 
@@ -250,9 +256,10 @@ def _found(
             gave_up = reason is not StopReason.TIMEOUT
             return _go_forward(saga, replace(at, stop_reason=None) if gave_up else at)
         case FoundNothing() if at.now >= ended + settle_after(step):
-            # A compensatable step is compensated all the same; only the pivot's own is left out.
-            believed = Effect.NOT_DONE if step.role is Role.PIVOT else Effect.UNKNOWN
-            return _go_back(saga, at, reason, {step.name: believed})
+            if step.role is Role.PIVOT:
+                return _go_back(saga, at, reason, {step.name: Effect.NOT_DONE}, look_at=step.name)
+            # Believed or not, what can be compensated is compensated.
+            return _go_back(saga, at, reason, {step.name: Effect.UNKNOWN})
         case FoundNothing():
             wait = ended + settle_after(step) - at.now
             return AskProbe(probe=probe, after=wait, reason=reason)

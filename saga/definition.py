@@ -74,15 +74,18 @@ class Step(Generic[S]):
         return isinstance(self.action, External)
 
     @property
-    def has_own_compensation(self) -> bool:
-        """Whether there is a compensation that a worker can run."""
-        return isinstance(self.compensation, TransactionalCompensation | ExternalCompensation)
+    def runnable_compensation(self) -> Compensation[S] | None:
+        """The compensation, if it is one that a worker can run."""
+        match self.compensation:
+            case TransactionalCompensation() | ExternalCompensation():
+                return self.compensation
+        return None
 
     def works(self) -> Iterator[Work]:
         """The functions of this step: the action, its compensation and its probe."""
         yield self.action
-        if isinstance(self.compensation, TransactionalCompensation | ExternalCompensation):
-            yield self.compensation
+        if self.runnable_compensation is not None:
+            yield self.runnable_compensation
         if self.probe is not None:
             yield self.probe
 

@@ -49,19 +49,25 @@ class AskProbe:
 
 @dataclass(frozen=True, kw_only=True)
 class Compensate:
-    """Go back, or go on going back: run the compensation of ``step`` next."""
+    """Go back, or go on going back: run the compensation of ``step`` next.
+
+    ``look_at`` names the step that is looked at again after the saga rests, because "it did not
+    happen" was its probe's word.
+    """
 
     step: str
     reason: StopReason
+    look_at: str | None = None
     effects: Effects = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """Every effect is accounted for."""
+    """Every effect is accounted for. ``look_at`` as for Compensate."""
 
     status: Literal[Status.COMPENSATED, Status.TIMEOUT]
     reason: StopReason
+    look_at: str | None = None
     effects: Effects = field(default_factory=dict)
 
 

@@ -1,0 +1,42 @@
+# Everything a person or CI does here. `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test check lint types contracts
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## Run real refunds on a throw-away stack: one fails, one loses its worker
+	@$(BIN)/saga demo
+
+up: $(READY) ## Start the stack in this folder; Ctrl-C stops it
+	@$(BIN)/saga up
+
+down: $(READY) ## Stop the stack; its data stays
+	@$(BIN)/saga down
+
+test: $(READY) ## Run all tests, on servers of their own
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: lint types contracts test ## Run exactly what CI runs
+
+lint: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+contracts: $(READY)
+	@$(BIN)/lint-imports
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)

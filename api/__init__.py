@@ -1,0 +1,1 @@
+"""The front: producers' HTTP endpoints and webhooks."""

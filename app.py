@@ -1,0 +1,49 @@
+"""The composition root: imports all, nothing imports it. ``celery -A app`` starts here."""
+
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from celery import Celery
+
+from saga import Engine, ExtraProcess, Producer, SagaApp, connect
+from saga.worker import CeleryPublisher, producer, register
+from settings import settings
+from workflows import RefundInput, refund, request_refund
+
+celery = Celery("saga")
+celery.config_from_object("celeryconfig")
+
+engine = Engine(
+    database=connect(settings.database_url.get_secret_value()),
+    sagas=[refund],
+    publisher=CeleryPublisher(producer(celery)),
+    timing=settings.timing,
+)
+register(celery, engine)
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema; a second call does nothing."""
+    config = Config(str(Path(__file__).with_name("alembic.ini")))
+    command.upgrade(config, "head")
+
+
+saga_app = SagaApp(
+    celery=celery,
+    engine=engine,
+    migrate=migrate,
+    producers={refund.name: Producer(input=RefundInput, start=request_refund)},
+    processes=[
+        ExtraProcess(
+            name="sandbox",
+            command=[
+                sys.executable,
+                *("-m", "gateways.payments.sandbox", "--port", "{port}"),
+                *("--books", "{data}/sandbox.sqlite"),
+            ],
+            url_variable="SANDBOX_URL",
+        )
+    ],
+)

@@ -1,0 +1,215 @@
+"""Runs an external step, compensation or probe: claim, call outside any transaction, settle."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from saga import queries, store
+from saga.database import is_away
+from saga.definition import Saga
+from saga.followup import Drop, Followup, Next, Park
+from saga.heartbeat import heartbeat
+from saga.moves import Fail
+from saga.position import (
+    Accepted,
+    Event,
+    FoundDone,
+    FoundNoAnswer,
+    FoundNothing,
+    LateSuccess,
+    Succeeded,
+)
+from saga.registry import Kind, Place
+from saga.row import Row
+from saga.runtime import Delivery, Runtime, failure, forward, hold
+from saga.settlement import Circumstances, apply, broken_state
+from saga.task import (
+    CannotTell,
+    DidNotHappen,
+    External,
+    ExternalCompensation,
+    Happened,
+    IdempotencyKey,
+    PollAgain,
+    Probe,
+)
+
+log = structlog.get_logger("saga")
+
+_SETTLE_PAUSE = 0.2
+_LONGEST_SETTLE_PAUSE = 2.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call came to: an event for ``decide``, and what goes into the row and the event."""
+
+    event: Event | Fail
+    state: Mapping[str, Any] | None = None
+    error: Exception | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One delivery of a task that calls another system."""
+
+    runtime: Runtime
+    place: Place
+    saga_id: UUID
+    epoch: int
+    delivery: Delivery
+
+    def run(self) -> Followup:
+        token = uuid4()
+        try:
+            claimed = self._claim(token)
+        except Exception as error:
+            if is_away(error):
+                return hold(error)
+            raise
+        if isinstance(claimed, Drop):
+            return claimed
+        saga, row = claimed
+        began = time.monotonic()
+        lease = self.runtime.timing.lease
+        with heartbeat(self.runtime.database, self.saga_id, token=token, lease=lease):
+            answer = self._answer(saga, row)
+            by = replace(
+                self._by(token),
+                state=answer.state,
+                error=answer.error,
+                duration=timedelta(seconds=time.monotonic() - began),
+                detail={"claim": str(token), **answer.detail},
+            )
+            return self._settle_until(began + self._limit.total_seconds(), token, answer, by)
+
+    @property
+    def _limit(self) -> timedelta:
+        """The hard limit: what is still running then is killed."""
+        return self.place.limit + self.runtime.timing.grace
+
+    def _claim(self, token: UUID) -> tuple[Saga[Any], Row] | Drop:
+        with self.runtime.database.begin() as connection:
+            admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            if isinstance(admitted, Drop):
+                return admitted
+            saga, row = admitted
+            # The key is stored before the first call, so that anybody can ask for it afterwards.
+            detail = {"claim": str(token), "key": self._key(row), "task": self.place.work.name}
+            moved = store.claim(
+                connection,
+                row,
+                replace(self._by(token), detail=detail).record("attempt_started"),
+                token=token,
+                lease=self.runtime.timing.lease,
+                limit=self._limit,
+            )
+            return (saga, moved) if moved is not None else Drop("moved meanwhile")
+
+    def _key(self, row: Row) -> IdempotencyKey:
+        return IdempotencyKey.of(row.saga_id, row.step)
+
+    def _answer(self, saga: Saga[Any], row: Row) -> Answer:
+        """Call the other system; every error is an answer too."""
+        try:
+            state = saga.state.model_validate(row.state)
+        except ValidationError as error:
+            return Answer(broken_state(saga, row), error=error)
+        try:
+            return self._call(state, row)
+        except Exception as error:  # noqa: BLE001 - whatever a step raises is its outcome
+            if self.place.kind is Kind.PROBE:
+                return Answer(FoundNoAnswer(), error=error)
+            return Answer(failure(error, external=True), error=error)
+
+    def _call(self, state: Any, row: Row) -> Answer:
+        work = self.place.work
+        match work:
+            case External():
+                result = work(state, self._key(row))
+                if isinstance(result, PollAgain):
+                    return Answer(Accepted(result.after), detail={"reason": result.reason})
+                return Answer(Succeeded(), state=result.model_dump(mode="json"))
+            case ExternalCompensation():
+                known = forward(row)
+                work(state, known)
+                return Answer(Succeeded(known.effect))
+            case Probe():
+                return _found(work(state, self._key(row)))
+        raise TypeError(f"{work.name} is not a call")
+
+    def _settle_until(
+        self, deadline: float, token: UUID, answer: Answer, by: Circumstances
+    ) -> Followup:
+        """Settle; while the database is away, keep the answer in hand and try again."""
+        pause, interrupted = _SETTLE_PAUSE, False
+        while True:
+            try:
+                with self.runtime.database.begin() as connection:
+                    return self._settle(connection, token, answer, by)
+            except Exception as error:
+                if not is_away(error):
+                    # A soft time limit may strike just here; it does so once.
+                    if interrupted:
+                        raise
+                    interrupted = True
+                if time.monotonic() + pause > deadline:
+                    log.warning("answer lost with the database", saga_id=str(self.saga_id))
+                    return Park()
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_SETTLE_PAUSE)
+
+    def _settle(
+        self, connection: Connection, token: UUID, answer: Answer, by: Circumstances
+    ) -> Followup:
+        row = queries.lock_claim(connection, self.saga_id, epoch=self.epoch, token=token)
+        if row is None:
+            return self._refused_settle(connection, token, answer, by)
+        saga = self.runtime.registry.find(row.saga_type, row.definition_version)
+        assert saga is not None, "it was known when the claim was made"
+        if isinstance(answer.event, Fail):
+            return apply(connection, saga, row, answer.event, by)
+        return self.runtime.settle(connection, saga, row, answer.event, by)
+
+    def _refused_settle(
+        self, connection: Connection, token: UUID, answer: Answer, by: Circumstances
+    ) -> Followup:
+        """Either an earlier try landed and only its answer was lost, or the claim was."""
+        settled = queries.has_settled(connection, self.saga_id, token=token)
+        if settled is not None:
+            return Next() if settled in {"step_done", "step_compensated"} else Park()
+        late = isinstance(answer.event, Succeeded | Accepted) and self.place.kind is Kind.ACTION
+        row = queries.lock(connection, self.saga_id) if late else None
+        saga = self.runtime.registry.find(row.saga_type, row.definition_version) if row else None
+        if row is None or saga is None:
+            return Drop("claim was lost")
+        event = LateSuccess(self.place.step)
+        self.runtime.settle(connection, saga, row, event, replace(by, in_chain=False, state=None))
+        return Drop("claim was lost")
+
+    def _by(self, token: UUID) -> Circumstances:
+        return Circumstances(
+            timing=self.runtime.timing,
+            in_chain=self.place.kind is not Kind.PROBE,
+            task_id=self.delivery.task_id,
+            worker=self.delivery.worker,
+            detail={"claim": str(token)},
+        )
+
+
+def _found(finding: Happened[Any] | DidNotHappen | CannotTell) -> Answer:
+    match finding:
+        case Happened(state):
+            return Answer(FoundDone(), state=state.model_dump(mode="json"))
+        case DidNotHappen():
+            return Answer(FoundNothing(), detail={"found": "nothing"})
+        case CannotTell(reason):
+            return Answer(FoundNoAnswer(), detail={"found": f"cannot tell: {reason}"})

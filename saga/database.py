@@ -1,0 +1,54 @@
+"""Connections that cannot keep a lock for longer than they should."""
+
+from datetime import timedelta
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+# SQLSTATE classes that speak of the server, not of our statement: connection lost, rolled back
+# for a deadlock, out of resources, operator intervention; and the end of an idle transaction.
+_TROUBLE_CLASSES = ("08", "40", "53", "57")
+_TROUBLE_CODES = ("25P03", "25P04", "55P03")
+
+
+def connect(
+    url: str, *, lock_timeout: timedelta = timedelta(seconds=5), pool_size: int = 5
+) -> Engine:
+    """An engine for workers and recovery, or for any producer.
+
+    ``url`` may name any PostgreSQL driver or none; psycopg2 is used. A host that vanishes loses
+    its connections, and with them its locks, within about ten seconds.
+    """
+    settings = {
+        "lock_timeout": f"{int(lock_timeout.total_seconds() * 1000)}",
+        "idle_in_transaction_session_timeout": "60000",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "10000",
+    }
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=False,
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10000,
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        },
+    )
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error speaks of the database's health and not of what it was asked to do."""
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "pgcode", None)
+    if code is None:
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return code.startswith(_TROUBLE_CLASSES) or code in _TROUBLE_CODES

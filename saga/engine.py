@@ -1,0 +1,202 @@
+"""Start a saga, run one of its tasks, send its compensations: what producers and workers call.
+
+The engine decides with ``decide``, writes with ``store``, and returns what is to be done after the
+commit. It knows PostgreSQL and a way to publish, nothing of Celery.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from saga import queries, store
+from saga.call import Call
+from saga.definition import Saga
+from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused
+from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
+from saga.outbox import after_commit
+from saga.position import Status
+from saga.registry import Registry
+from saga.row import Row
+from saga.runtime import Delivery, Runtime
+from saga.settlement import publication
+from saga.store import Record
+from saga.task import S, Transactional, TransactionalCompensation
+from saga.timing import Timing
+from saga.transaction import Transaction
+
+log = structlog.get_logger("saga")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A saga that stands in the database. ``is_new`` is False for a repeated idempotency key."""
+
+    saga_id: UUID
+    status: Status
+    is_new: bool
+
+
+class Engine:
+    """Durable sagas over one PostgreSQL database.
+
+    ``sagas`` are all definitions, older versions included, that this process may meet. Raises
+    DefinitionError when two of them contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sagas: Iterable[Saga[Any]],
+        publisher: Publisher,
+        timing: Timing | None = None,
+    ) -> None:
+        self.database = database
+        self.registry = Registry(sagas)
+        self.publisher = publisher
+        self.timing = timing or Timing()
+        self._runtime = Runtime(database=database, registry=self.registry, timing=self.timing)
+
+    def start(
+        self,
+        session: Session,
+        saga: Saga[S],
+        state: S,
+        *,
+        idempotency_key: str | None = None,
+        business_key: str | None = None,
+        saga_id: UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        actor: str | None = None,
+    ) -> Started:
+        """Start a saga inside the caller's own transaction; it is published after the commit.
+
+        The same idempotency key with the same state gives the same saga again. When the broker is
+        away the saga is started all the same, and recovery publishes it. Raises
+        IdempotencyKeyReused, BusinessKeyTaken, or DefinitionError for a saga that this engine was
+        not given.
+        """
+        if not self.registry.knows(saga):
+            raise DefinitionError(saga.name, ["this engine was not given it; see Engine(sagas=…)"])
+        connection = session.connection()
+        values = state.model_dump(mode="json")
+        digest = _digest(values)
+        while True:
+            if idempotency_key is not None:
+                before = self._started_before(connection, saga, idempotency_key, digest)
+                if before is not None:
+                    return before
+            row = store.insert(
+                connection,
+                Record(kind="started", actor=actor, detail={"businessKey": business_key}),
+                saga_id=saga_id or uuid4(),
+                saga_type=saga.name,
+                definition_version=saga.version,
+                step=saga.steps[0].name,
+                max_retries=saga.steps[0].retry.retries,
+                state=values,
+                metadata=metadata or {},
+                business_key=business_key,
+                idempotency_key=idempotency_key,
+                input_hash=digest,
+                timeout=saga.timeout,
+                patience=self.timing.patience,
+            )
+            if row is not None:
+                break
+            # Whoever holds a key may come to rest between our two statements: then try again.
+            if business_key is not None:
+                self.refuse_taken(session, business_key)
+        first = publication(saga, row)
+        after_commit(session, lambda: self._publish_or_leave(first))
+        return Started(saga_id=row.saga_id, status=row.status, is_new=True)
+
+    def started_before(
+        self, session: Session, saga: Saga[S], state: S, idempotency_key: str
+    ) -> Started | None:
+        """The saga that this key and state started before. Raises IdempotencyKeyReused."""
+        digest = _digest(state.model_dump(mode="json"))
+        return self._started_before(session.connection(), saga, idempotency_key, digest)
+
+    def refuse_taken(self, session: Session, business_key: str) -> None:
+        """Raise BusinessKeyTaken if an open saga works on the key.
+
+        A courtesy, for an early and better answer; ``start`` checks it under any race.
+        """
+        holder = queries.holder_of(session.connection(), business_key)
+        if holder is not None:
+            raise BusinessKeyTaken(business_key, holder)
+
+    def _started_before(
+        self, connection: Connection, saga: Saga[Any], key: str, digest: str
+    ) -> Started | None:
+        found = queries.started_with(connection, saga.name, key)
+        if found is None:
+            return None
+        saga_id, status, before = found
+        if before != digest:
+            raise IdempotencyKeyReused(key, saga_id)
+        return Started(saga_id=saga_id, status=Status(status), is_new=False)
+
+    def run(self, task: str, saga_id: UUID, *, epoch: int, delivery: Delivery) -> Followup:
+        """Do what a message asks, if it may; say what follows.
+
+        Raises what a step cannot mean to raise (SystemExit and the like); every other error is
+        recorded and comes back as a followup.
+        """
+        place = self.registry.places[task]
+        match place.work:
+            case Transactional() | TransactionalCompensation():
+                return Transaction(self._runtime, place, saga_id, epoch, delivery).run()
+            case _:
+                return Call(self._runtime, place, saga_id, epoch, delivery).run()
+
+    def send_compensations(self, saga_id: UUID) -> Followup:
+        """Publish the compensations of a saga that just turned back, unless that was done.
+
+        What ``link_error`` calls: it proves nothing, so the row is read again, and it may come
+        twice, late, or never.
+        """
+        with self.database.begin() as connection:
+            row = queries.lock(connection, saga_id)
+            if row is None:
+                return Drop("unknown saga")
+            saga = self.registry.find(row.saga_type, row.definition_version)
+            turned = row.status is Status.COMPENSATING and not row.claimed and row.dispatches == 0
+            if saga is None or not turned:
+                return Drop("not turned back, or sent already")
+            sent = self._sent(connection, row)
+            return Publish(publication(saga, sent)) if sent is not None else Drop("moved")
+
+    def _sent(self, connection: Connection, row: Row) -> Row | None:
+        return store.dispatch(
+            connection,
+            row,
+            Record(kind="dispatched"),
+            patience=self.timing.patience,
+            effects={},
+            overdue=False,
+            raise_epoch=0,
+            call_ended_at=None,
+            error=None,
+        )
+
+    def _publish_or_leave(self, chain: Publication) -> None:
+        try:
+            self.publisher.publish(chain)
+        except BrokerAway as away:
+            log.warning(
+                "broker away, recovery will publish", saga_id=str(chain.saga_id), why=str(away)
+            )
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

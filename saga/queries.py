@@ -1,0 +1,143 @@
+"""Every statement that reads rows for the engine, with the lock that its caller needs."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from saga.registry import Kind, Place
+from saga.row import COLUMNS, Row
+
+_SELECT = f"SELECT {COLUMNS}, clock_timestamp() AS now FROM saga_state"  # noqa: S608
+
+_OURS = {
+    Kind.ACTION: "status = 'RUNNING' AND (waiting_for IS NULL OR waiting_for = 'poll')",
+    Kind.COMPENSATION: "status = 'COMPENSATING'",
+    Kind.PROBE: "waiting_for IN ('probe', 'second_look')",
+}
+
+# A step's SQL may take its limit, and no longer: a frozen worker must not keep its row locked.
+_LOCK_FOR = {
+    kind: f"""
+SELECT {COLUMNS}, clock_timestamp() AS now,
+       set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
+FROM saga_state
+WHERE saga_id = %(saga_id)s AND epoch = %(epoch)s AND current_step = %(step)s AND {ours}
+  AND claimed_by IS NULL AND (not_before IS NULL OR not_before <= clock_timestamp())
+FOR UPDATE SKIP LOCKED"""  # noqa: S608
+    for kind, ours in _OURS.items()
+}
+
+
+def lock_for(
+    connection: Connection, place: Place, saga_id: UUID, *, epoch: int, idle_limit: timedelta
+) -> Row | None:
+    """The row, locked, if a message for this place and epoch may act on it now; else None."""
+    params = {
+        "saga_id": str(saga_id),
+        "epoch": epoch,
+        "step": place.step,
+        "idle_limit": f"{int(idle_limit.total_seconds() * 1000)}ms",
+    }
+    found = connection.exec_driver_sql(_LOCK_FOR[place.kind], params).mappings().one_or_none()
+    return None if found is None else Row.read(found)
+
+
+def lock_claim(connection: Connection, saga_id: UUID, *, epoch: int, token: UUID) -> Row | None:
+    """The row, locked, if ``token`` still has its claim in this epoch; else None."""
+    sql = (
+        f"{_SELECT} WHERE saga_id = %(saga_id)s AND epoch = %(epoch)s "
+        "AND claimed_by = %(token)s::uuid FOR UPDATE"
+    )
+    params = {"saga_id": str(saga_id), "epoch": epoch, "token": str(token)}
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else Row.read(found)
+
+
+def lock(connection: Connection, saga_id: UUID) -> Row | None:
+    """The row, locked, wherever it stands; None when there is no such saga."""
+    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s FOR UPDATE"
+    found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
+    return None if found is None else Row.read(found)
+
+
+_DUE = (
+    "wake_at <= clock_timestamp() AND (claimed_by IS NULL "
+    # After the database was away, live workers get one lease to be heard of again.
+    "OR clock_timestamp() > pg_postmaster_start_time() + %(lease)s)"
+)
+
+
+def due(connection: Connection, *, lease: timedelta, most: int) -> list[UUID]:
+    """Up to ``most`` sagas whose time has come and that nobody has locked, longest due first."""
+    sql = (
+        f"SELECT saga_id FROM saga_state WHERE {_DUE} "  # noqa: S608
+        "ORDER BY wake_at LIMIT %(most)s FOR UPDATE SKIP LOCKED"
+    )
+    return list(connection.exec_driver_sql(sql, {"lease": lease, "most": most}).scalars())
+
+
+def lock_due(connection: Connection, saga_id: UUID, *, lease: timedelta) -> Row | None:
+    """The row, locked, if it is still due and nobody else has it."""
+    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s AND {_DUE} FOR UPDATE SKIP LOCKED"
+    params = {"saga_id": str(saga_id), "lease": lease}
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else Row.read(found)
+
+
+def due_since(connection: Connection, *, since: timedelta, most: int) -> list[UUID]:
+    """Sagas due for longer than ``since``: recovery could not lock them, or is far behind."""
+    sql = (
+        "SELECT saga_id FROM saga_state WHERE wake_at <= clock_timestamp() - %(since)s "
+        "ORDER BY wake_at LIMIT %(most)s"
+    )
+    return list(connection.exec_driver_sql(sql, {"since": since, "most": most}).scalars())
+
+
+def has_settled(connection: Connection, saga_id: UUID, *, token: UUID) -> str | None:
+    """The kind of the event by which ``token`` settled its claim, if it did."""
+    sql = (
+        "SELECT kind FROM saga_event WHERE saga_id = %(saga_id)s "
+        "AND detail->>'claim' = %(token)s AND kind <> 'attempt_started' ORDER BY seq LIMIT 1"
+    )
+    params = {"saga_id": str(saga_id), "token": str(token)}
+    found = connection.exec_driver_sql(sql, params).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+_STARTED = "SELECT saga_id, status, input_hash FROM saga_state WHERE "
+
+
+def started_with(
+    connection: Connection, saga_type: str, idempotency_key: str
+) -> tuple[UUID, str, str] | None:
+    """Id, status and input hash of the saga that this idempotency key started."""
+    sql = _STARTED + "saga_type = %(saga_type)s AND idempotency_key = %(key)s"
+    params = {"saga_type": saga_type, "key": idempotency_key}
+    found = connection.exec_driver_sql(sql, params).one_or_none()
+    return None if found is None else (found[0], found[1], found[2])
+
+
+def holder_of(connection: Connection, business_key: str) -> UUID | None:
+    """The open saga that works on the business key."""
+    sql = "SELECT saga_id FROM saga_state WHERE business_key = %(key)s AND holds_key"
+    found: UUID | None = connection.exec_driver_sql(sql, {"key": business_key}).scalar_one_or_none()
+    return found
+
+
+def why_not(connection: Connection, place: Place, saga_id: UUID, *, epoch: int) -> str:
+    """Why a message may not act: one of a few words, for counting."""
+    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s"
+    found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
+    if found is None:
+        return "unknown saga"
+    row = Row.read(found)
+    if row.epoch != epoch:
+        return "old epoch"
+    if row.claimed:
+        return "claimed elsewhere"
+    if row.step != place.step:
+        return "done"
+    if row.not_before is not None and row.not_before > row.now:
+        return "too early"
+    return "not its turn"

@@ -1,0 +1,143 @@
+"""What beat runs: finds the sagas whose time has come, and moves them on.
+
+It never runs business code. Any number may run at once; each row is locked, decided and committed
+by itself, and published after its commit.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from saga import queries, store
+from saga.decide import decide
+from saga.engine import Engine
+from saga.followup import BrokerAway, Followup, Lane, Publish
+from saga.moves import Dispatch, Move
+from saga.position import Due
+from saga.row import Row
+from saga.settlement import Circumstances, apply, lane
+
+log = structlog.get_logger("saga")
+
+PULSE = "recovery"
+_STUCK_AFTER = timedelta(minutes=1)
+_MOST_STUCK = 20
+
+
+@dataclass
+class Pass:
+    """What one pass did."""
+
+    due: int = 0
+    published: int = 0
+    failed: int = 0
+    stuck: list[UUID] = field(default_factory=list)
+    lengths: dict[Lane, int] = field(default_factory=dict)
+
+
+class Recovery:
+    """The lifeline of an engine's sagas."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._timing = engine.timing
+
+    def scan(self) -> Pass:
+        """One bounded pass over the due sagas; one bad row cannot stop it.
+
+        Stops early when the broker is away: what is not published stays due.
+        """
+        done = Pass()
+        with self._engine.database.begin() as connection:
+            due = queries.due(connection, lease=self._timing.lease, most=self._timing.batch)
+        for saga_id in due:
+            try:
+                self._look_at(saga_id, done)
+            except BrokerAway as away:
+                log.warning("broker away, the pass stops", why=str(away))
+                break
+            except Exception:
+                done.failed += 1
+                log.exception("alarm", saga_id=str(saga_id), why="recovery cannot move this saga")
+                self._put_off(saga_id)
+        self._report(done)
+        return done
+
+    def _look_at(self, saga_id: UUID, done: Pass) -> None:
+        with self._engine.database.begin() as connection:
+            row = queries.lock_due(connection, saga_id, lease=self._timing.lease)
+            if row is None:
+                return
+            followup = self._move(connection, row, done)
+        done.due += 1
+        if isinstance(followup, Publish):
+            self._engine.publisher.publish(followup.publication)
+            done.published += 1
+
+    def _move(self, connection: Connection, row: Row, done: Pass) -> Followup | None:
+        saga = self._engine.registry.find(row.saga_type, row.definition_version)
+        if saga is None or all(step.name != row.step for step in saga.steps):
+            self._unknown(connection, row)
+            return None
+        move = decide(saga, row, Due())
+        if self._is_on_its_way(row, move, done):
+            store.postpone(connection, row, after=self._timing.patience)
+            return None
+        return apply(connection, saga, row, move, self._by)
+
+    def _is_on_its_way(self, row: Row, move: Move, done: Pass) -> bool:
+        """Whether the saga's message, sent before, may still wait behind many others."""
+        if not isinstance(move, Dispatch) or move.taken_over or move.overdue:
+            return False
+        if row.dispatches == 0:
+            return False
+        where = lane(row)
+        if where not in done.lengths:
+            done.lengths[where] = self._engine.publisher.waiting(where)
+        return done.lengths[where] > self._timing.short_queue
+
+    @property
+    def _by(self) -> Circumstances:
+        return Circumstances(timing=self._timing, in_chain=False, worker="recovery")
+
+    def _unknown(self, connection: Connection, row: Row) -> None:
+        """Leave a saga that nobody here knows alone: a rolling deploy mends itself."""
+        what = f"{row.saga_type} version {row.definition_version}, step {row.step}"
+        since = row.unknown_since or row.now
+        if row.now - since >= self._timing.unknown_for:
+            advice = f"no worker knew {what}: deploy its definition, then retry"
+            record = self._by.record("failed", alarm=advice)
+            store.fail(connection, row, record, effects={}, error=advice)
+        elif row.unknown_since is None:
+            record = self._by.record("unknown_definition", alarm=f"nobody here knows {what}")
+            store.miss_definition(connection, row, record, again=self._timing.unknown_again)
+        else:
+            store.postpone(connection, row, after=self._timing.unknown_again)
+        log.error("alarm", saga_id=str(row.saga_id), why=f"nobody here knows {what}")
+
+    def _put_off(self, saga_id: UUID) -> None:
+        try:
+            with self._engine.database.begin() as connection:
+                row = queries.lock_due(connection, saga_id, lease=self._timing.lease)
+                if row is not None:
+                    store.postpone(connection, row, after=self._timing.patience)
+        except SQLAlchemyError:
+            log.exception("could not put the saga off", saga_id=str(saga_id))
+
+    def _report(self, done: Pass) -> None:
+        """Show that recovery is alive, and which sagas it cannot get hold of."""
+        with self._engine.database.begin() as connection:
+            done.stuck = queries.due_since(connection, since=_STUCK_AFTER, most=_MOST_STUCK)
+            detail = {
+                "due": done.due,
+                "published": done.published,
+                "failed": done.failed,
+                "stuck": [str(saga_id) for saga_id in done.stuck],
+            }
+            store.beat(connection, PULSE, detail)
+        for saga_id in done.stuck:
+            log.error("alarm", saga_id=str(saga_id), why="due for a minute, but its row is locked")

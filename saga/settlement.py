@@ -1,0 +1,336 @@
+"""Carries out a move: one statement through the store, and what is to be done after the commit."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+import structlog
+from sqlalchemy import Connection
+
+from saga import store
+from saga.definition import Role, Saga
+from saga.errors import SagaError
+from saga.followup import Drop, Followup, Lane, Next, Park, Publication, Publish, Raise, RetryIn
+from saga.moves import (
+    Advance,
+    AskProbe,
+    Compensate,
+    Complete,
+    Dispatch,
+    Fail,
+    LookAgain,
+    Move,
+    Note,
+    Poll,
+    Rest,
+    Retry,
+)
+from saga.position import Status, WaitingFor
+from saga.row import Row
+from saga.store import Record
+from saga.task import Effect, Manual
+from saga.timing import Timing
+
+log = structlog.get_logger("saga")
+
+# The message that waits may come a little early by another host's clock.
+_CLOCK_SLACK = timedelta(milliseconds=500)
+
+
+class SagaFailed(SagaError):
+    """The saga is FAILED and parked: a person must decide."""
+
+
+class MovedMeanwhile(SagaError):
+    """A locked row was not as it was read. Nothing was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """Who settles, and with what.
+
+    ``in_chain``: a chain goes on when the caller returns normally. ``state`` is the new state of
+    a step that succeeded, ``error`` that of an attempt that did not; ``detail`` goes into the
+    event.
+    """
+
+    timing: Timing
+    in_chain: bool
+    task_id: str | None = None
+    worker: str | None = None
+    actor: str | None = None
+    duration: timedelta | None = None
+    state: Mapping[str, Any] | None = None
+    error: Exception | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self, kind: str, **detail: Any) -> Record:
+        said = {"error": describe(self.error)} if self.error is not None else {}
+        return Record(
+            kind=kind,
+            task_id=self.task_id,
+            worker=self.worker,
+            actor=self.actor,
+            duration=self.duration,
+            detail={**self.detail, **said, **detail},
+        )
+
+
+def describe(error: Exception, *, longest: int = 500) -> str:
+    """One line about an error, for the row and for people; bounded, without SQL parameters."""
+    said = getattr(error, "orig", None) or error
+    text = " ".join(f"{type(said).__name__}: {said}".replace("\0", "").split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def broken_state(saga: Saga[Any], row: Row) -> Fail:
+    """A stored state that no longer fits its model: nobody but a person can go on."""
+    return Fail(
+        advice=f"the state of {row.step} no longer fits {saga.state.__name__}: make the model "
+        "accept it again (expand, then contract), then retry"
+    )
+
+
+def publication(saga: Saga[Any], row: Row) -> Publication:
+    """The chain that a saga needs where it stands."""
+    return Publication(
+        saga_id=row.saga_id, epoch=row.epoch, tasks=tuple(_tasks(saga, row)), lane=lane(row)
+    )
+
+
+def lane(row: Row) -> Lane:
+    """The queue that a saga's messages go to where it stands."""
+    if row.status is Status.COMPENSATING:
+        return Lane.COMPENSATION
+    untouched = row.step_index == 0 and row.attempt == 0 and row.waiting_for is None
+    return Lane.NEW if untouched else Lane.CONTINUING
+
+
+def _tasks(saga: Saga[Any], row: Row) -> Iterator[str]:
+    index = saga.index(row.step)
+    if row.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}:
+        if (probe := saga.steps[index].probe) is not None:
+            yield probe.name
+        return
+    if row.status is Status.RUNNING:
+        yield from (step.name for step in saga.steps[index:])
+        return
+    for step in reversed(saga.steps[: index + 1]):
+        is_open = row.effect(step.name) in {Effect.DONE, Effect.UNKNOWN}
+        if not is_open or step.role is not Role.COMPENSATABLE:
+            continue
+        if (compensation := step.runnable_compensation) is not None:
+            yield compensation.name
+        elif isinstance(step.compensation, Manual):
+            return
+
+
+def apply(
+    connection: Connection, saga: Saga[Any], row: Row, move: Move, by: Circumstances
+) -> Followup:
+    """Write the move of a locked row and its event; say what follows the commit.
+
+    Raises MovedMeanwhile, having written nothing, when the row is not as it was read.
+    """
+    match move:
+        case Advance():
+            return _advance(connection, saga, row, move, by)
+        case Complete():
+            effects = {row.step: Effect.DONE}
+            record = by.record("completed")
+            _landed(store.complete(connection, row, record, state=_state(row, by), effects=effects))
+            return Next()
+        case Retry():
+            return _retry(connection, row, move, by)
+        case Poll(after):
+            effects = {row.step: Effect.UNKNOWN}
+            record = by.record("accepted", again_seconds=after.total_seconds())
+            _landed(store.poll(connection, row, record, effects=effects, after=after))
+            return Park()
+        case AskProbe():
+            return _ask_probe(connection, saga, row, move, by)
+        case Compensate():
+            return _compensate(connection, saga, row, move, by)
+        case Rest():
+            return _rest(connection, row, move, by)
+        case Fail():
+            return _fail(connection, row, move, by)
+        case Dispatch():
+            return _dispatch(connection, saga, row, move, by)
+        case LookAgain():
+            return _look_again(connection, row, by)
+        case Note():
+            record = by.record("late_success", alarm=move.alarm)
+            _landed(store.note(connection, row, record, effects=move.effects))
+            if move.alarm:
+                _raise_alarm(row, move.alarm)
+            return Drop("claim was lost")
+    assert_never(move)
+
+
+def _landed(moved: Row | None) -> Row:
+    if moved is None:
+        raise MovedMeanwhile("the row was moved by somebody who did not lock it")
+    return moved
+
+
+def _state(row: Row, by: Circumstances) -> Mapping[str, Any]:
+    return row.state if by.state is None else by.state
+
+
+def _raise_alarm(row: Row, alarm: str) -> None:
+    log.error("alarm", saga_id=str(row.saga_id), saga_type=row.saga_type, step=row.step, why=alarm)
+
+
+def _advance(
+    connection: Connection, saga: Saga[Any], row: Row, move: Advance, by: Circumstances
+) -> Followup:
+    index = saga.index(move.to)
+    moved = store.advance(
+        connection,
+        row,
+        by.record("step_done"),
+        state=_state(row, by),
+        effects={row.step: Effect.DONE},
+        step=move.to,
+        index=index,
+        max_retries=saga.steps[index].retry.retries,
+        patience=by.timing.patience,
+    )
+    return Next() if by.in_chain else Publish(publication(saga, _landed(moved)))
+
+
+def _retry(connection: Connection, row: Row, move: Retry, by: Circumstances) -> Followup:
+    # A short wait is a delayed message; should it be lost, recovery comes a patience later.
+    held = by.in_chain and move.after <= by.timing.longest_hold
+    moved = store.retry(
+        connection,
+        row,
+        by.record("attempt_failed", again_seconds=move.after.total_seconds()),
+        attempt=row.attempt,
+        error=describe(by.error) if by.error else "",
+        effects={row.step: move.effect},
+        not_before=max(move.after - _CLOCK_SLACK, timedelta(0)),
+        wake=move.after + by.timing.patience if held else move.after,
+        dispatches=row.dispatches if held else 0,
+    )
+    _landed(moved)
+    return RetryIn(move.after, by.error) if held else Park()
+
+
+def _ask_probe(
+    connection: Connection, saga: Saga[Any], row: Row, move: AskProbe, by: Circumstances
+) -> Followup:
+    now = move.after <= timedelta(0)
+    asked_before = row.waiting_for is WaitingFor.PROBE
+    lost = row.claimed and by.error is None and not asked_before
+    moved = store.ask_probe(
+        connection,
+        row,
+        by.record("probe_planned", probe=move.probe, after_seconds=move.after.total_seconds()),
+        reason=move.reason,
+        effects={row.step: Effect.UNKNOWN},
+        attempt=row.attempt if asked_before else 0,
+        error=describe(by.error) if by.error else None,
+        call_ended_at=_call_ended_at(row, lost=lost),
+        raise_epoch=1 if lost else 0,
+        dispatches=1 if now else 0,
+        after=move.after,
+        wake=by.timing.patience if now else move.after,
+    )
+    return Publish(publication(saga, _landed(moved))) if now else Park()
+
+
+def _call_ended_at(row: Row, *, lost: bool) -> datetime | None:
+    """A lost worker may still be calling until its hard limit; else the row or the clock knows."""
+    if lost:
+        return row.claim_deadline
+    if row.waiting_for is WaitingFor.PROBE:
+        return row.call_ended_at
+    return row.now if row.claimed else row.call_ended_at
+
+
+def _compensate(
+    connection: Connection, saga: Saga[Any], row: Row, move: Compensate, by: Circumstances
+) -> Followup:
+    going_back = row.status is Status.COMPENSATING
+    by_link_error = by.in_chain and not going_back and by.error is not None
+    index = saga.index(move.step)
+    moved = store.compensate(
+        connection,
+        row,
+        by.record("step_compensated" if going_back else "compensating", reason=move.reason),
+        step=move.step,
+        index=index,
+        reason=move.reason,
+        max_retries=saga.steps[index].compensation_retry.retries,
+        effects=move.effects,
+        look_at=move.look_at,
+        error=describe(by.error) if by.error else None,
+        dispatches=0 if by_link_error else 1,
+        patience=by.timing.patience,
+    )
+    if by_link_error and by.error is not None:
+        return Raise(by.error)
+    if by.in_chain and going_back:
+        return Next()
+    return Publish(publication(saga, _landed(moved)))
+
+
+def _rest(connection: Connection, row: Row, move: Rest, by: Circumstances) -> Followup:
+    looks = by.timing.second_looks
+    moved = store.rest(
+        connection,
+        row,
+        by.record("timed_out" if move.status is Status.TIMEOUT else "compensated"),
+        status=move.status,
+        reason=move.reason,
+        effects=move.effects,
+        look_at=move.look_at,
+        error=describe(by.error) if by.error else None,
+        first_look=looks[0] if looks else None,
+    )
+    _landed(moved)
+    if by.error is not None and by.in_chain:
+        return Raise(by.error)
+    return Park()
+
+
+def _fail(connection: Connection, row: Row, move: Fail, by: Circumstances) -> Followup:
+    cause = f" (last error: {describe(by.error)})" if by.error else ""
+    record = by.record("failed", alarm=move.advice)
+    moved = store.fail(connection, row, record, effects=move.effects, error=move.advice + cause)
+    _landed(moved)
+    _raise_alarm(row, move.advice)
+    return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()
+
+
+def _dispatch(
+    connection: Connection, saga: Saga[Any], row: Row, move: Dispatch, by: Circumstances
+) -> Followup:
+    probing = row.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}
+    lost_call = move.taken_over and row.status is Status.RUNNING and not probing
+    kind = "taken_over" if move.taken_over else "overdue" if move.overdue else "dispatched"
+    alarm = f"{row.step} is past the saga's time and cannot go back" if move.overdue else None
+    moved = store.dispatch(
+        connection,
+        row,
+        by.record(kind, **({"alarm": alarm} if alarm else {})),
+        patience=by.timing.patience,
+        effects={row.step: Effect.UNKNOWN} if lost_call else {},
+        overdue=move.overdue,
+        raise_epoch=1 if move.taken_over else 0,
+        call_ended_at=row.claim_deadline if lost_call else None,
+        error=f"the worker of {row.step} was lost in attempt {row.attempt}" if lost_call else None,
+    )
+    if alarm:
+        _raise_alarm(row, alarm)
+    return Publish(publication(saga, _landed(moved)))
+
+
+def _look_again(connection: Connection, row: Row, by: Circumstances) -> Followup:
+    looks = by.timing.second_looks
+    next_look = looks[row.looks + 1] if row.looks + 1 < len(looks) else None
+    _landed(store.look_again(connection, row, by.record("looked_again"), next_look=next_look))
+    return Park()

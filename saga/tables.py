@@ -1,0 +1,119 @@
+"""The engine's tables as SQLAlchemy knows them: for queries, and to compare migrations with.
+
+Rules (CHECK constraints, partial indexes) stand in ``saga.schema``.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+_INSTANT = DateTime(timezone=True)
+
+saga_state = Table(
+    "saga_state",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("saga_id", Uuid, nullable=False),
+    Column("saga_type", Text, nullable=False),
+    Column("definition_version", Integer, nullable=False),
+    Column("current_step", Text, nullable=False),
+    Column("step_index", Integer, nullable=False),
+    Column("state", JSONB, nullable=False),
+    Column("effects", JSONB, nullable=False, server_default="{}"),
+    Column("status", Text, nullable=False),
+    Column("error_message", Text),
+    Column("retry_count", Integer, nullable=False, server_default="0"),
+    Column("max_retries", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    Column("epoch", Integer, nullable=False, server_default="1"),
+    Column("dispatches", Integer, nullable=False, server_default="0"),
+    Column("claimed_by", Uuid),
+    Column("claim_deadline", _INSTANT),
+    Column("call_ended_at", _INSTANT),
+    Column("wake_at", _INSTANT),
+    Column("not_before", _INSTANT),
+    Column("waiting_for", Text),
+    Column("stop_reason", Text),
+    Column("look_at", Text),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("overdue", Boolean, nullable=False, server_default=text("false")),
+    Column("unknown_since", _INSTANT),
+    Column("business_key", Text),
+    Column("holds_key", Boolean, nullable=False, server_default=text("true")),
+    Column("idempotency_key", Text),
+    Column("input_hash", Text),
+    Column("timeout_at", _INSTANT, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("completed_at", _INSTANT),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+    Column("metadata", JSONB, nullable=False, server_default="{}"),
+    UniqueConstraint("saga_id", name="saga_state_saga_id_key"),
+)
+
+_c = saga_state.c
+Index(
+    "saga_state_idempotency_key",
+    _c.saga_type,
+    _c.idempotency_key,
+    unique=True,
+    postgresql_where=_c.idempotency_key.is_not(None),
+)
+Index(
+    "saga_state_business_key_of_open",
+    _c.business_key,
+    unique=True,
+    postgresql_where=_c.holds_key,
+)
+Index("saga_state_due", _c.wake_at, postgresql_where=_c.wake_at.is_not(None))
+Index("saga_state_by_type", _c.saga_type, _c.status, _c.created_at)
+Index("saga_state_by_age", _c.created_at)
+
+saga_event = Table(
+    "saga_event",
+    metadata,
+    Column("saga_id", Uuid, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", _INSTANT, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Text),
+    Column("attempt", Integer),
+    Column("epoch", Integer, nullable=False),
+    Column("task_id", Text),
+    Column("worker", Text),
+    Column("duration", Interval),
+    Column("actor", Text),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+
+saga_pulse = Table(
+    "saga_pulse",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+
+saga_schema = Table(
+    "saga_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("at", _INSTANT),
+)

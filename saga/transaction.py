@@ -1,0 +1,161 @@
+"""Runs a transactional step or compensation: its SQL and the record of it are one commit."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from saga import store
+from saga.database import is_away
+from saga.decide import decide
+from saga.definition import Saga
+from saga.errors import StepMisbehaved
+from saga.followup import Drop, Followup
+from saga.moves import Dispatch
+from saga.position import Succeeded, WorkerLost
+from saga.registry import Place
+from saga.row import Row
+from saga.runtime import Delivery, Runtime, counted, failure, forward, hold
+from saga.settlement import Circumstances, apply, broken_state
+from saga.task import Transactional, TransactionalCompensation
+
+
+class StepSession(Session):
+    """A session whose transaction belongs to the engine."""
+
+    def commit(self) -> NoReturn:
+        raise StepMisbehaved("a step must not commit: its SQL and its record are one commit")
+
+    def rollback(self) -> NoReturn:
+        raise StepMisbehaved("a step must not roll back: raise an error instead")
+
+    def close(self) -> NoReturn:
+        raise StepMisbehaved("a step must not close its session")
+
+    def settle(self) -> None:
+        """Commit, as the engine."""
+        super().commit()
+
+    def give_back(self) -> None:
+        """Roll back whatever is open, and return the connection, as the engine."""
+        super().close()
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One delivery of a transactional task."""
+
+    runtime: Runtime
+    place: Place
+    saga_id: UUID
+    epoch: int
+    delivery: Delivery
+
+    def run(self) -> Followup:
+        began = time.monotonic()
+        try:
+            count = self._count_if_seen_before()
+            if isinstance(count, Row):
+                return self._attempt(began, expected=count.version, is_counted=True)
+            return count or self._attempt(began, expected=None, is_counted=False)
+        except Exception as error:
+            if is_away(error):
+                return hold(error)
+            raise
+
+    def _count_if_seen_before(self) -> Row | Followup | None:
+        """Commit the attempt before it begins when an earlier delivery may have died in it."""
+        if not self.delivery.redelivered:
+            return None
+        return self._count()
+
+    def _count(self) -> Row | Followup:
+        with self.runtime.database.begin() as connection:
+            admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            if isinstance(admitted, Drop):
+                return admitted
+            saga, row = admitted
+            move = decide(saga, row, WorkerLost())
+            if not isinstance(move, Dispatch):
+                died = StepMisbehaved(f"its worker died in each of {row.attempt} attempts")
+                by = replace(self._by(), in_chain=False, error=died)
+                return apply(connection, saga, row, move, by)
+            patience = self.runtime.timing.patience
+            record = self._by().record("attempt_counted")
+            moved = store.count_attempt(connection, row, record, patience=patience)
+            return moved or Drop("moved meanwhile")
+
+    def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
+        session = StepSession(self.runtime.database, expire_on_commit=False)
+        try:
+            connection = session.connection()
+            admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            if isinstance(admitted, Drop):
+                return admitted
+            saga, row = admitted
+            if expected is not None and row.version != expected:
+                return Drop("moved meanwhile")
+            if row.dispatches > 1 and not is_counted:
+                session.give_back()
+                count = self._count()
+                if not isinstance(count, Row):
+                    return count
+                return self._attempt(began, expected=count.version, is_counted=True)
+            if not is_counted:
+                row = counted(row)
+            try:
+                event, state = self._work(saga, row, session)
+                by = replace(self._by(began), state=state)
+                followup = self.runtime.settle(connection, saga, row, event, by)
+                session.settle()
+            except Exception as error:
+                if is_away(error):
+                    raise
+                session.give_back()
+                return self._failed(row, error, began, is_counted=is_counted)
+            else:
+                return followup
+        finally:
+            session.give_back()
+
+    def _work(
+        self, saga: Saga[Any], row: Row, session: Session
+    ) -> tuple[Succeeded, dict[str, Any] | None]:
+        state = saga.state.model_validate(row.state)
+        if isinstance(self.place.work, Transactional):
+            new = self.place.work(state, session)
+            session.flush()
+            return Succeeded(), new.model_dump(mode="json")
+        assert isinstance(self.place.work, TransactionalCompensation)
+        known = forward(row)
+        self.place.work(state, session, known)
+        session.flush()
+        return Succeeded(known.effect), None
+
+    def _failed(self, before: Row, error: Exception, began: float, *, is_counted: bool) -> Followup:
+        """Record a failed attempt in a transaction of its own; the step's is rolled back."""
+        with self.runtime.database.begin() as connection:
+            admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            if isinstance(admitted, Drop):
+                return admitted
+            saga, row = admitted
+            if row.version != before.version:
+                return Drop("moved meanwhile")
+            row = row if is_counted else counted(row)
+            by = replace(self._by(began), error=error)
+            if isinstance(error, ValidationError) and error.title == saga.state.__name__:
+                return apply(connection, saga, row, broken_state(saga, row), by)
+            return self.runtime.settle(connection, saga, row, failure(error, external=False), by)
+
+    def _by(self, began: float | None = None) -> Circumstances:
+        return Circumstances(
+            timing=self.runtime.timing,
+            in_chain=True,
+            task_id=self.delivery.task_id,
+            worker=self.delivery.worker,
+            duration=None if began is None else timedelta(seconds=time.monotonic() - began),
+        )

@@ -1,0 +1,46 @@
+"""The only reader of the environment. Every name is listed in docs/reference/settings.md."""
+
+from datetime import timedelta
+from functools import cached_property
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from saga.timing import Timing
+
+
+class Settings(BaseSettings):
+    """What the environment says; secrets have no default."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    database_url: SecretStr = SecretStr("postgresql://")
+    celery_broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    saga_api_key: SecretStr | None = None
+    sandbox_url: str | None = None
+
+    saga_lease_seconds: float = Field(10, gt=0)
+    saga_grace_seconds: float = Field(5, gt=0)
+    saga_patience_seconds: float = Field(10, gt=0)
+    saga_scan_seconds: float = Field(2, gt=0)
+    saga_second_looks_seconds: list[float] = [600, 86400]
+
+    payment_refund_timeout_seconds: float = Field(300, gt=0)
+    payment_refund_call_timeout_seconds: float = Field(30, gt=0)
+    payment_refund_settle_after_seconds: float | None = Field(None, gt=0)
+    payment_refund_first_retry_seconds: float = Field(2, gt=0)
+
+    @cached_property
+    def timing(self) -> Timing:
+        return Timing(
+            lease=timedelta(seconds=self.saga_lease_seconds),
+            grace=timedelta(seconds=self.saga_grace_seconds),
+            patience=timedelta(seconds=self.saga_patience_seconds),
+            scan=timedelta(seconds=self.saga_scan_seconds),
+            second_looks=tuple(
+                timedelta(seconds=seconds) for seconds in self.saga_second_looks_seconds
+            ),
+        )
+
+
+settings = Settings()

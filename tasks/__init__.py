@@ -1,0 +1,1 @@
+"""The work: one function a step, safe to run twice."""

@@ -1,0 +1,158 @@
+"""Refund a payment: it ends with the money back and booked, or as if nobody had asked."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import Order, Payment, PaymentStatus, RefundState
+from saga import (
+    Engine,
+    RetryPolicy,
+    Saga,
+    SagaError,
+    Started,
+    compensatable,
+    manual,
+    pivot,
+    retriable,
+)
+from settings import settings
+from tasks.payment_refund import (
+    call_provider_refund,
+    find_provider_refund,
+    reopen_order,
+    reopen_payment,
+    restore_payment_status,
+    set_refunding_status,
+    update_order_status,
+    update_payment_status,
+)
+
+RETRY = RetryPolicy(
+    retries=3,
+    first=timedelta(seconds=settings.payment_refund_first_retry_seconds),
+    longest=timedelta(minutes=1),
+)
+
+refund = Saga(
+    name="payment_refund",
+    version=1,
+    state=RefundState,
+    timeout=timedelta(seconds=settings.payment_refund_timeout_seconds),
+    steps=[
+        compensatable(set_refunding_status, compensation=restore_payment_status, retry=RETRY),
+        pivot(
+            call_provider_refund,
+            probe=find_provider_refund,
+            compensation=manual("make sure that the money did not leave"),
+            retry=RETRY,
+            timeout=timedelta(seconds=settings.payment_refund_call_timeout_seconds),
+            settle_after=None
+            if settings.payment_refund_settle_after_seconds is None
+            else timedelta(seconds=settings.payment_refund_settle_after_seconds),
+        ),
+        retriable(update_payment_status, compensation=reopen_payment, retry=RETRY),
+        retriable(update_order_status, compensation=reopen_order, retry=RETRY),
+    ],
+)
+
+
+class PaymentNotFound(SagaError):
+    """No payment has this id."""
+
+    def __init__(self, payment_id: str) -> None:
+        self.payment_id = payment_id
+        super().__init__(f"no payment has the id {payment_id!r}")
+
+
+class NotRefundable(SagaError):
+    """The payment is not in a state that can be refunded."""
+
+    def __init__(self, payment_id: str, why: str) -> None:
+        self.payment_id = payment_id
+        super().__init__(f"payment {payment_id} cannot be refunded: {why}")
+
+
+class AmountNotLeft(SagaError):
+    """More than what is left of the payment was asked for."""
+
+    def __init__(self, payment_id: str, left: Decimal) -> None:
+        self.payment_id = payment_id
+        super().__init__(f"only {left} of payment {payment_id} is left to refund")
+
+
+def _no_nul(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not contain U+0000")
+    return value
+
+
+def _exact(value: Any) -> Any:
+    """A JSON number by its digits: 0.1 means 0.1, not the float beside it."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
+    return str(value) if isinstance(value, float) else value
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(ge=Decimal("0.01"), le=Decimal(1_000_000), max_digits=9, decimal_places=2),
+]
+Text = Annotated[str, BeforeValidator(_no_nul)]
+
+
+class RefundInput(BaseModel):
+    """What a producer asks for. ``amount`` has at most two decimals."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    payment_id: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_no_nul)]
+    amount: Money
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=500), BeforeValidator(_no_nul)
+    ]
+
+
+def request_refund(
+    engine: Engine, session: Session, asked: RefundInput, idempotency_key: str | None = None
+) -> Started:
+    """Start a refund inside the caller's transaction.
+
+    Raises PaymentNotFound, NotRefundable, AmountNotLeft, and what Engine.start raises:
+    BusinessKeyTaken names the refund that is under way.
+    """
+    payment = session.get(Payment, asked.payment_id)
+    if payment is None:
+        raise PaymentNotFound(asked.payment_id)
+    amount_minor = int(asked.amount.scaleb(2))
+    state = RefundState(
+        payment_id=payment.id,
+        payment_no=payment.payment_no,
+        order_id=payment.order_id,
+        user_id=payment.user_id,
+        method=payment.method,
+        currency=payment.currency,
+        amount_minor=amount_minor,
+        reason=asked.reason,
+    )
+    if idempotency_key is not None:
+        before = engine.started_before(session, refund, state, idempotency_key)
+        if before is not None:
+            return before
+    business_key = f"payment:{payment.id}"
+    engine.refuse_taken(session, business_key)
+    if payment.status != PaymentStatus.SUCCESS:
+        raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
+    if amount_minor > payment.left_minor:
+        raise AmountNotLeft(payment.id, Decimal(payment.left_minor).scaleb(-2))
+    if session.scalar(select(Order.id).where(Order.id == payment.order_id)) is None:
+        raise NotRefundable(payment.id, f"its order {payment.order_id} does not exist")
+    return engine.start(
+        session, refund, state, idempotency_key=idempotency_key, business_key=business_key
+    )
