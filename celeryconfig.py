@@ -11,7 +11,7 @@ broker_connection_retry_on_startup = True
 
 # Workers take from the first queue that has something: going back goes before going on, and
 # both go before what is new.
-task_queues = [Queue(lane.value) for lane in Lane] + [Queue(RECOVERY_QUEUE)]
+task_queues = [Queue(name) for name in (*Lane, RECOVERY_QUEUE)]  # type: ignore[no-untyped-call]
 task_default_queue = Lane.NEW.value
 task_routes = {
     COMPENSATE: {"queue": Lane.COMPENSATION.value},

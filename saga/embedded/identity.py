@@ -36,10 +36,10 @@ class Identity:
 
     def may_use(self, folder: Path, program: Path) -> bool:
         """Tell whether a process of this identity may enter ``folder`` and run ``program``."""
-        test = f'cd "{folder}" && "{program}" --version'
+        test = ["/bin/sh", "-c", 'cd "$1" && "$2" --version', "sh", str(folder), str(program)]
         try:
             done = subprocess.run(  # noqa: S603
-                [*self.prefix, "/bin/sh", "-c", test], capture_output=True, cwd="/", check=False
+                [*self.prefix, *test], capture_output=True, cwd="/", check=False
             )
         except OSError:
             return False

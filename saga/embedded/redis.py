@@ -18,8 +18,8 @@ _SETTINGS = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
-dir "{data}"
-pidfile "{pidfile}"
+dir {data}
+pidfile {pidfile}
 daemonize no
 appendonly yes
 appendfsync everysec
@@ -64,9 +64,18 @@ class RedisServer(Server):
         data = self.folder / "data"
         data.mkdir(mode=0o700, exist_ok=True)
         settings = _SETTINGS.format(
-            port=self.port, password=self._password, data=data, pidfile=self.folder / "pid"
+            port=self.port,
+            password=self._password,
+            data=_quoted(data),
+            pidfile=_quoted(self.folder / "pid"),
         )
         write_private(self.folder / "redis.conf", settings)
+
+
+def _quoted(path: Path) -> str:
+    """Write a path as Redis's settings want it, whatever characters it has."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _program() -> Path:

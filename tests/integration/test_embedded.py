@@ -256,3 +256,15 @@ def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         identity.shutil, "which", lambda name: None if name == "unshare" else found(name)
     )
+
+
+def test_any_character_may_stand_in_the_folders_name(folder: Path) -> None:
+    odd = folder / 'it\'s "mine" \\ & yours $HOME'
+    odd.mkdir()
+    for server in (PostgresServer(odd / "postgres"), RedisServer(odd / "redis")):
+        server.start()
+        try:
+            assert server.pid is not None
+            assert not (server.folder / "elsewhere").exists()
+        finally:
+            server.kill()
