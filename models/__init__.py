@@ -1,8 +1,10 @@
 """The business tables, and each saga's typed state."""
 
 from models.base import Base
+from models.money import decimal_text
 from models.order import Order, OrderStatus
 from models.payment import Payment, PaymentMethod, PaymentStatus, Refund
+from models.payment_view import PaymentView
 from models.refund_state import RefundState
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "Payment",
     "PaymentMethod",
     "PaymentStatus",
+    "PaymentView",
     "Refund",
     "RefundState",
+    "decimal_text",
 ]

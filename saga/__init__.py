@@ -6,8 +6,11 @@ from saga.definition import Role, Saga, Step, compensatable, pivot, retriable
 from saga.engine import Engine, Started
 from saga.errors import (
     BusinessKeyTaken,
+    Conflict,
     DefinitionError,
     IdempotencyKeyReused,
+    InvalidInput,
+    NotFound,
     Refused,
     SagaError,
     SagaNotFound,
@@ -38,6 +41,7 @@ from saga.timing import Timing
 __all__ = [
     "BusinessKeyTaken",
     "CannotTell",
+    "Conflict",
     "DefinitionError",
     "DidNotHappen",
     "Effect",
@@ -47,6 +51,8 @@ __all__ = [
     "Happened",
     "IdempotencyKey",
     "IdempotencyKeyReused",
+    "InvalidInput",
+    "NotFound",
     "PollAgain",
     "Producer",
     "Refused",

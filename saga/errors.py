@@ -3,13 +3,19 @@
 SagaError
 ├── DefinitionError            a saga is not sound; every fault is listed
 ├── StartError                 the saga was not started
-│   ├── BusinessKeyTaken       another open saga works on the same thing
-│   └── IdempotencyKeyReused   the same key came before with another input
-├── SagaNotFound               no saga has this id
+│   ├── BusinessKeyTaken       another open saga works on the same thing            (Conflict)
+│   └── IdempotencyKeyReused   the same key came before with another input      (InvalidInput)
+├── NotFound                   what is named does not exist
+│   └── SagaNotFound           no saga has this id
+├── Conflict                   what is asked is not allowed as things stand now
+├── InvalidInput               what is asked is never allowed: one field is wrong
 ├── StepMisbehaved             a step did what only the engine may do
 └── Said                       what a step may say about its own outcome
     ├── Refused                it did not happen and never will
     └── TryAgain               it did not happen; ask again later
+
+An application's own errors may be a NotFound, a Conflict or an InvalidInput too: the HTTP API
+answers them with 404, 409 and 422, the command line ends with 3, 4 and 2.
 """
 
 from collections.abc import Sequence
@@ -31,11 +37,33 @@ class DefinitionError(SagaError):
         super().__init__(f"saga {name!r} is not sound:\n{listed}")
 
 
+class NotFound(SagaError):
+    """What is named does not exist. ``field`` is the input that names it, as on the wire."""
+
+    field: str | None = None
+
+
+class Conflict(SagaError):
+    """What is asked is not allowed as things stand now.
+
+    ``field`` is the input that asks it, as on the wire; ``saga_id`` the saga in the way.
+    """
+
+    field: str | None = None
+    saga_id: UUID | None = None
+
+
+class InvalidInput(SagaError):
+    """What is asked is never allowed. ``field`` is the input that is wrong, as on the wire."""
+
+    field: str | None = None
+
+
 class StartError(SagaError):
     """The saga was not started, and nothing of it is left."""
 
 
-class BusinessKeyTaken(StartError):
+class BusinessKeyTaken(StartError, Conflict):
     """Saga ``saga_id`` is at work on ``business_key``; wait until it rests."""
 
     def __init__(self, business_key: str, saga_id: UUID) -> None:
@@ -47,8 +75,10 @@ class BusinessKeyTaken(StartError):
         )
 
 
-class IdempotencyKeyReused(StartError):
+class IdempotencyKeyReused(StartError, InvalidInput):
     """``idempotency_key`` started saga ``saga_id`` with another input; use a new key."""
+
+    field = "Idempotency-Key"
 
     def __init__(self, idempotency_key: str, saga_id: UUID) -> None:
         self.idempotency_key = idempotency_key
@@ -59,8 +89,10 @@ class IdempotencyKeyReused(StartError):
         )
 
 
-class SagaNotFound(SagaError):
+class SagaNotFound(NotFound):
     """No saga has the id ``saga_id``."""
+
+    field = "sagaId"
 
     def __init__(self, saga_id: object) -> None:
         self.saga_id = saga_id

@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from models import Order, Payment, PaymentStatus, RefundState
 from saga import (
+    Conflict,
     Engine,
+    InvalidInput,
+    NotFound,
     RetryPolicy,
     Saga,
-    SagaError,
     Started,
     compensatable,
     manual,
@@ -62,24 +64,30 @@ refund = Saga(
 )
 
 
-class PaymentNotFound(SagaError):
+class PaymentNotFound(NotFound):
     """No payment has this id."""
+
+    field = "paymentId"
 
     def __init__(self, payment_id: str) -> None:
         self.payment_id = payment_id
         super().__init__(f"no payment has the id {payment_id!r}")
 
 
-class NotRefundable(SagaError):
+class NotRefundable(Conflict):
     """The payment is not in a state that can be refunded."""
+
+    field = "paymentId"
 
     def __init__(self, payment_id: str, why: str) -> None:
         self.payment_id = payment_id
         super().__init__(f"payment {payment_id} cannot be refunded: {why}")
 
 
-class AmountNotLeft(SagaError):
+class AmountNotLeft(InvalidInput):
     """More than what is left of the payment was asked for."""
+
+    field = "amount"
 
     def __init__(self, payment_id: str, left: Decimal) -> None:
         self.payment_id = payment_id
