@@ -1,0 +1,35 @@
+"""How often each step was tried, counted from what happened."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_TRIED = frozenset(
+    {"attempt_counted", "attempt_failed", "step_done", "completed"}
+    # A step's last attempt is told by what became of its saga.
+    | {"compensating", "compensated", "timed_out", "failed"}
+)
+
+
+def attempts(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Attempts of each step's own work, oldest event first; compensations and probes are not them.
+
+    A call that its provider accepted and that is asked again costs no attempt.
+    """
+    calls: dict[str, int] = {}
+    transactions: dict[str, int] = {}
+    last: dict[str, int] = {}
+    going_back = False
+    for event in events:
+        step, number, kind = event["step"], event["attempt"], event["kind"]
+        if step is None:
+            continue
+        if kind == "attempt_started":
+            if event["detail"].get("task") == step:
+                calls[step] = calls.get(step, 0) + 1
+        elif kind == "accepted":
+            calls[step] = calls.get(step, 0) - 1
+        elif kind in _TRIED and not going_back and number and last.get(step) != number:
+            transactions[step] = transactions.get(step, 0) + 1
+            last[step] = number
+        going_back = going_back or kind == "compensating"
+    return transactions | calls
