@@ -292,9 +292,11 @@ def _rest(connection: Connection, row: Row, move: Rest, by: Circumstances) -> Fo
         first_look=looks[0] if looks else None,
     )
     _landed(moved)
-    if by.error is not None and by.in_chain:
-        return Raise(by.error)
-    return Park()
+    if not by.in_chain:
+        return Park()
+    if row.status is Status.COMPENSATING:
+        return Next()
+    return Raise(by.error) if by.error is not None else Park()
 
 
 def _fail(connection: Connection, row: Row, move: Fail, by: Circumstances) -> Followup:
