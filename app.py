@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from celery import Celery
 
+import commands
 from saga import Engine, ExtraProcess, Producer, SagaApp, connect
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
@@ -46,4 +47,5 @@ saga_app = SagaApp(
             url_variable="SANDBOX_URL",
         )
     ],
+    commands=commands.register,
 )
