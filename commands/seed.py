@@ -10,6 +10,7 @@ from commands.payments import SandboxAway, make_payments
 from models import PaymentMethod, PaymentView
 from saga.cli import connect, current, print_json
 from saga.cli.errors import CliError, UsageError, translate
+from saga.cli.inputs import faults
 from saga.cli.output import console
 from settings import settings
 from workflows.payment_refund import Money
@@ -46,7 +47,7 @@ def _minor(amount: str) -> int:
     try:
         return int(TypeAdapter(Money).validate_python(amount).scaleb(2))
     except ValidationError as error:
-        raise UsageError(f"amount: {error.errors()[0]['msg']}") from error
+        raise UsageError(f"amount: {'; '.join(faults(error))}") from error
 
 
 def _show(made: list[PaymentView]) -> None:

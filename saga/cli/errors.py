@@ -9,6 +9,8 @@ CliError              1  failed
 
 from typing import ClassVar
 
+from saga.errors import Conflict, InvalidInput, NotFound
+
 
 class CliError(Exception):
     """The command failed; the message is printed as it is."""
@@ -37,7 +39,11 @@ class NoStackError(CliError):
         )
 
 
-_TRANSLATIONS: dict[type[Exception], type[CliError]] = {}
+_TRANSLATIONS: dict[type[Exception], type[CliError]] = {
+    NotFound: NotFoundError,
+    Conflict: ConflictError,
+    InvalidInput: UsageError,
+}
 
 
 def translate(error: type[Exception], into: type[CliError]) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-console = Console(highlight=False)
+_WIDE = 240
+
+# Where no terminal is, nothing is folded or cut, so that grep finds whole ids.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,152 @@
+"""``saga list``, ``show`` and ``why``: what became of sagas."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from saga.cli.database import database_errors
+from saga.cli.invocation import current
+from saga.cli.loading import connect
+from saga.cli.output import console, print_json
+from saga.cli.timeline import entries, short, took
+from saga.filter import MOST, Filter
+from saga.views import list_sagas
+from saga.views import show as view
+
+COLORS = {
+    "RUNNING": "cyan",
+    "COMPLETED": "green",
+    "COMPENSATING": "yellow",
+    "COMPENSATED": "yellow",
+    "TIMEOUT": "yellow",
+    "FAILED": "bold red",
+}
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The saga's id.")]
+
+
+def register(root: typer.Typer) -> None:
+    root.command("list")(list_)
+    root.command()(show)
+    root.command()(why)
+
+
+def list_(
+    *,
+    type_: Annotated[str | None, typer.Option("--type", help="Such as payment_refund.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as RUNNING or FAILED.")] = None,
+    step: Annotated[str | None, typer.Option(help="The step where it stands.")] = None,
+    key: Annotated[str | None, typer.Option(help="Business key, such as payment:ID.")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="Text in id, key or error.")] = None,
+    since: Annotated[str | None, typer.Option(help="Started at this instant or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Started before this instant.")] = None,
+    limit: Annotated[str | None, typer.Option(help=f"1 to {MOST}; 50 if not given.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="nextCursor of the page before.")] = None,
+) -> None:
+    """List sagas, the newest first."""
+    wanted = Filter.parse(
+        {
+            "type": type_,
+            "status": status,
+            "step": step,
+            "key": key,
+            "q": q,
+            "since": since,
+            "until": until,
+            "limit": limit,
+            "cursor": cursor,
+        }
+    )
+    app = connect()
+    with database_errors(), app.engine.database.connect() as connection:
+        page = list_sagas(connection, wanted)
+    if current().json:
+        print_json(page)
+        return
+    if not page["items"]:
+        console.print("no sagas")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("saga", no_wrap=True, min_width=36)
+    for column in ("status", "started", "type", "step", "key"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for saga in page["items"]:
+        table.add_row(
+            saga["sagaId"],
+            colored(saga["status"]),
+            saga["startedAt"][:19] + "Z",
+            saga["sagaType"],
+            short(saga["currentStep"], saga["sagaType"]),
+            saga["businessKey"] or "",
+        )
+    console.print(table, soft_wrap=True)
+    if page["nextCursor"]:
+        console.print(f"more: saga list --cursor {page['nextCursor']}", soft_wrap=True)
+
+
+def show(saga_id: _Id) -> None:
+    """Show one saga: where it stands, its steps, and all that happened."""
+    seen = _look(saga_id)
+    if current().json:
+        print_json(seen)
+        return
+    saga = seen["saga"]
+    kind = saga["sagaType"]
+    title = f"{kind} {saga['sagaId']} is {colored(saga['status'])}"
+    console.print(f"{title}  {saga['businessKey'] or ''}", soft_wrap=True)
+    console.print(seen["why"], soft_wrap=True, markup=False)
+    if saga["errorMessage"]:
+        console.print(f"error: {saga['errorMessage']}", soft_wrap=True, markup=False)
+    console.print()
+    console.print(_steps(seen["steps"], kind), soft_wrap=True)
+    console.print()
+    console.print(f"started {saga['startedAt']}")
+    console.print(_timeline(seen["events"], kind), soft_wrap=True)
+
+
+def why(saga_id: _Id) -> None:
+    """Say in plain words where a saga stands and what would happen next."""
+    seen = _look(saga_id)
+    if current().json:
+        print_json({"sagaId": seen["saga"]["sagaId"], "why": seen["why"]})
+    else:
+        console.print(seen["why"], soft_wrap=True, markup=False)
+
+
+def colored(status: str) -> str:
+    """Give a status in rich's markup."""
+    return f"[{COLORS.get(status, 'default')}]{status}[/]"
+
+
+def _look(saga_id: str) -> dict[str, Any]:
+    app = connect()
+    with database_errors(), app.engine.database.connect() as connection:
+        return view(connection, app.engine.registry, saga_id)
+
+
+def _steps(steps: list[dict[str, Any]], saga_type: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("step", "role", "effect", "attempts"):
+        table.add_column(column)
+    for step in steps:
+        effect = step["effect"].replace("_", " ")
+        role = step["role"] or "?"
+        table.add_row(short(step["name"], saga_type), role, effect, str(step["attempts"]))
+    return table
+
+
+def _timeline(events: list[dict[str, Any]], saga_type: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("after", "step", "attempt", "outcome", "took", "worker"):
+        table.add_column(column)
+    for entry in entries(events, saga_type):
+        table.add_row(
+            took(entry.after_seconds),
+            entry.step,
+            str(entry.attempt or ""),
+            entry.outcome,
+            entry.duration,
+            entry.worker,
+        )
+    return table

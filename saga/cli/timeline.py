@@ -1,0 +1,106 @@
+"""A saga's timeline in plain words, from the events that ``saga.views.show`` tells."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that happened: ``after_seconds`` counts from the start of the saga.
+
+    ``step`` is short, without the saga's name; ``duration`` is how long the work took.
+    """
+
+    after_seconds: float
+    step: str
+    attempt: int | None
+    outcome: str
+    duration: str
+    worker: str
+
+
+def entries(events: Iterable[Mapping[str, Any]], saga_type: str) -> Iterator[Entry]:
+    """Give the timeline, oldest first."""
+    began: datetime | None = None
+    for event in events:
+        at = datetime.fromisoformat(event["at"])
+        began = began or at
+        yield Entry(
+            after_seconds=(at - began).total_seconds(),
+            step=short(event["step"] or "", saga_type),
+            attempt=event["attempt"] or None,
+            outcome=outcome(event, saga_type),
+            duration=took(event["duration"]),
+            worker=event["actor"] or event["worker"] or "",
+        )
+
+
+def short(name: str, saga_type: str) -> str:
+    """Give a step's name without its saga's."""
+    return name.removeprefix(f"{saga_type}.")
+
+
+def took(seconds: float | None) -> str:
+    """Say a duration: ``3 ms``, ``1.2 s``."""
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def outcome(event: Mapping[str, Any], saga_type: str) -> str:
+    """Say what an event means for its step; an unknown kind is told by its own words."""
+    detail = event["detail"]
+    error = _error(detail)
+    again = took(detail.get("again_seconds"))
+    match event["kind"]:
+        case kind if kind in _PLAIN:
+            return _PLAIN[kind]
+        case "attempt_started":
+            task = detail.get("task", event["step"])
+            return "calls" if task == event["step"] else f"calls {short(task, saga_type)}"
+        case "step_done":
+            return f"done{_found(detail)}"
+        case "accepted":
+            return f"accepted, not final; asks again in {again}"
+        case "attempt_failed":
+            return f"failed{error}; tries again in {again}"
+        case "probe_planned":
+            probe = short(str(detail.get("probe")), saga_type)
+            wait = took(detail.get("after_seconds"))
+            return f"nobody knows whether it happened{error}; {probe} asks in {wait}"
+        case "compensating":
+            return f"{_REASONS.get(detail.get('reason'), 'goes back')}{error}{_found(detail)}"
+        case "compensated":
+            return f"the saga is COMPENSATED{error}"
+        case "timed_out":
+            return f"its time is over; the saga is TIMEOUT{error}"
+        case "failed":
+            return f"the saga is FAILED: {detail.get('alarm')}"
+        case kind:
+            said = detail.get("alarm") or detail.get("reason")
+            return str(kind).replace("_", " ") + (f": {said}" if said else "")
+
+
+_PLAIN = {
+    "attempt_counted": "begins again; an earlier worker may have died in it",
+    "completed": "done; the saga is COMPLETED",
+    "step_compensated": "compensated",
+    "taken_over": "its worker was lost; recovery takes over",
+    "dispatched": "sent to the workers",
+}
+
+_REASONS = {
+    "refused": "refused; the saga goes back",
+    "gave_up": "gave up; the saga goes back",
+    "timeout": "its time is over; the saga goes back",
+}
+
+
+def _error(detail: Mapping[str, Any]) -> str:
+    return f" ({detail['error']})" if detail.get("error") else ""
+
+
+def _found(detail: Mapping[str, Any]) -> str:
+    return f" (the probe: {detail['found']})" if detail.get("found") else ""
