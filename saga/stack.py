@@ -3,7 +3,6 @@
 ``saga.startup`` starts one.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from saga.embedded.family import kill, still_there
+from saga.holding import supervised
 from saga.orphans import Recorded, end_orphans, recorded
 
 _URLS = ("databaseUrl", "brokerUrl", "sandboxUrl", "apiUrl", "apiKey", "consoleUrl", "flowerUrl")
@@ -51,20 +51,6 @@ def running(data: Path) -> Stack | None:
     if state is None or not state["up"] or _supervisor(state).find() is None:
         return None
     return _read(data, state)
-
-
-def supervised(data: Path) -> bool:
-    """Tell whether a supervisor holds the folder: its stack may be starting, up or stopping."""
-    try:
-        lock = (data / "lock").open()
-    except FileNotFoundError:
-        return False
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def await_whole(data: Path, patience: timedelta) -> Stack | None:

@@ -5,7 +5,6 @@ how everybody else knows that it runs. What it started stands in ``stack.json``;
 killed, the next one ends by that what was left behind.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -22,16 +21,13 @@ from typing import IO, Any
 import psutil
 
 from saga.embedded.place import write_private
+from saga.holding import hold
 from saga.orphans import end_orphans, recorded
 
 _FIRST_PAUSE = timedelta(seconds=0.5)
 _LONGEST_PAUSE = timedelta(seconds=30)
 _HEALTHY_AFTER = timedelta(minutes=1)
 _LOG_LIMIT = 20_000_000  # bytes; a longer log is put aside when its process starts
-
-
-class AlreadySupervisedError(Exception):
-    """Another supervisor holds the folder."""
 
 
 class StartFailedError(Exception):
@@ -85,7 +81,7 @@ class Supervisor:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "logs").mkdir(mode=0o700, exist_ok=True)
-        self._lock = _hold(folder)
+        self._lock = hold(folder)
         self._state = threading.Lock()
         self._kept: list[_Kept] = []
         self._facts: dict[str, Any] = {}
@@ -276,19 +272,3 @@ def kill_group(leader: int) -> None:
     """Kill what is left of the process group that ``leader`` led."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
-
-
-def _hold(folder: Path) -> IO[str]:
-    lock = (folder / "lock").open("w")
-    deadline = time.monotonic() + 1
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Somebody who only asks whether we run holds it for a moment, too.
-            if time.monotonic() > deadline:
-                lock.close()
-                raise AlreadySupervisedError(str(folder)) from None
-            time.sleep(0.05)
-        else:
-            return lock

@@ -13,6 +13,7 @@ from saga.cli.errors import CliError, ConflictError, UsageError
 from saga.cli.invocation import current
 from saga.cli.loading import load_application, not_installed
 from saga.cli.output import console, print_json
+from saga.holding import AlreadySupervisedError, supervised
 
 if TYPE_CHECKING:
     from saga.stack import Stack
@@ -39,7 +40,6 @@ def up(
     """
     try:
         from saga import startup  # noqa: PLC0415 - its packages come with an extra
-        from saga.stack import supervised  # noqa: PLC0415
     except ImportError as error:
         raise CliError(not_installed(error)) from error
     data = current().data
@@ -89,7 +89,7 @@ def _serve(plan: "Plan") -> None:
         console.print("starting …")
     try:
         startup.serve(plan, load_application, stop=stop, on_up=_tell)
-    except supervisor.AlreadySupervisedError:
+    except AlreadySupervisedError:
         raise ConflictError(f"a stack is just being started in {plan.data}") from None
     except supervisor.StartFailedError as error:
         raise CliError(str(error)) from error

@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from saga.stack import down, supervised
-from saga.supervisor import AlreadySupervisedError, Process, StartFailedError, Supervisor
+from saga.holding import AlreadySupervisedError, supervised
+from saga.stack import down
+from saga.supervisor import Process, StartFailedError, Supervisor
 
 pytestmark = pytest.mark.integration
 
