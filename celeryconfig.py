@@ -1,6 +1,6 @@
 """Celery's settings, and only those. Why each stands here: docs/explanation/celery.md."""
 
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from saga.followup import Lane
 from saga.worker import COMPENSATE, RECOVER, RECOVERY_QUEUE
@@ -11,7 +11,9 @@ broker_connection_retry_on_startup = True
 
 # Workers take from the first queue that has something: going back goes before going on, and
 # both go before what is new.
-task_queues = [Queue(name) for name in (*Lane, RECOVERY_QUEUE)]  # type: ignore[no-untyped-call]
+task_queues = [
+    Queue(name, Exchange(name), routing_key=name) for name in (*Lane, RECOVERY_QUEUE)
+]
 task_default_queue = Lane.NEW.value
 task_routes = {
     COMPENSATE: {"queue": Lane.COMPENSATION.value},
