@@ -1,0 +1,93 @@
+"""What would follow if something happened, in plain words. Asks ``decide``, as everybody does."""
+
+from dataclasses import replace
+from typing import Any, assert_never
+
+from saga.decide import decide, settle_after
+from saga.definition import Saga
+from saga.moves import (
+    Advance,
+    AskProbe,
+    Compensate,
+    Complete,
+    Dispatch,
+    Fail,
+    LookAgain,
+    Move,
+    Note,
+    Poll,
+    Rest,
+    Retry,
+)
+from saga.position import Event, FoundNothing, Position, Status, Succeeded, WaitingFor
+from saga.task import Effect
+
+
+def what_follows(saga: Saga[Any], at: Position, event: Event) -> str:
+    """A clause without a subject of its own: what the saga does when ``event`` happens."""
+    return _words(saga, at, decide(saga, at, event))
+
+
+def _words(saga: Saga[Any], at: Position, move: Move) -> str:
+    match move:
+        case Advance(to):
+            return f"{to} comes next"
+        case Complete():
+            return f"the saga is {Status.COMPLETED}"
+        case Retry():
+            return f"retry {at.attempt} follows"
+        case Poll() | Dispatch():
+            return f"{at.step} is sent to the workers again"
+        case AskProbe():
+            return _asked(saga, at, move)
+        case Compensate() | Rest() | Fail():
+            return _gone_back(saga, at, move)
+        case LookAgain():
+            return "all stays as it is"
+        case Note():
+            return "it is written down"
+    assert_never(move)
+
+
+def _asked(saga: Saga[Any], at: Position, move: AskProbe) -> str:
+    # Its "no" counts once the call that is in doubt has surely ended.
+    settled = at.now + settle_after(saga.steps[saga.index(at.step)])
+    asked = replace(
+        at,
+        waiting_for=WaitingFor.PROBE,
+        claimed=True,
+        attempt=1,
+        stop_reason=move.reason,
+        effects={**at.effects, at.step: Effect.UNKNOWN},
+        call_ended_at=at.now,
+        now=settled,
+    )
+    asks = f"{move.probe} asks what became of {at.step}"
+    return f"{asks}; if it did not happen, {what_follows(saga, asked, FoundNothing())}"
+
+
+def _gone_back(saga: Saga[Any], at: Position, move: Move) -> str:
+    """Every compensation up to the end, as long as each of them succeeds."""
+    runs = []
+    while isinstance(move, Compensate):
+        step = saga.steps[saga.index(move.step)]
+        runs.append(step.runnable_compensation.name if step.runnable_compensation else step.name)
+        at = replace(
+            at,
+            status=Status.COMPENSATING,
+            step=move.step,
+            attempt=1,
+            claimed=False,
+            waiting_for=None,
+            stop_reason=move.reason,
+            effects={**at.effects, **move.effects},
+        )
+        move = decide(saga, at, Succeeded(at.effect(at.step)))
+    match move:
+        case Rest(status=status):
+            end = f"the saga is {status}"
+        case Fail(advice=advice):
+            end = f"a person must decide: {advice}"
+        case _:
+            end = _words(saga, at, move)
+    return f"{', then '.join(runs)} runs, then {end}" if runs else end
