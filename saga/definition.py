@@ -187,9 +187,8 @@ class Saga(Generic[S]):
 
     @cached_property
     def pivot_index(self) -> int:
-        """Where the pivot stands; one past the last step when there is none."""
-        roles = [step.role for step in self.steps]
-        return roles.index(Role.PIVOT) if Role.PIVOT in roles else len(roles)
+        """From where on there is no way back: the pivot, or as many steps as can be compensated."""
+        return sum(step.role is Role.COMPENSATABLE for step in self.steps)
 
     def index(self, step: str) -> int:
         """Where the step stands. Raises KeyError for a step of another saga or version."""
