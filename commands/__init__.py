@@ -2,6 +2,7 @@
 
 import typer
 
+from commands.demo import demo
 from commands.seed import seed
 
 __all__ = ["register"]
@@ -10,3 +11,4 @@ __all__ = ["register"]
 def register(root: typer.Typer) -> None:
     """Add the commands to the ``saga`` command."""
     root.command()(seed)
+    root.command()(demo)

@@ -23,6 +23,8 @@ COLORS = {
     "FAILED": "bold red",
 }
 
+_WIDE_ENOUGH = 150  # characters, for all columns of a list
+
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The saga's id.")]
 
 
@@ -67,20 +69,7 @@ def list_(
     if not page["items"]:
         console.print("no sagas")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("saga", no_wrap=True, min_width=36)
-    for column in ("status", "started", "type", "step", "key"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for saga in page["items"]:
-        table.add_row(
-            saga["sagaId"],
-            colored(saga["status"]),
-            saga["startedAt"][:19] + "Z",
-            saga["sagaType"],
-            short(saga["currentStep"], saga["sagaType"]),
-            saga["businessKey"] or "",
-        )
-    console.print(table, soft_wrap=True)
+    console.print(_list(page["items"], narrow=console.width < _WIDE_ENOUGH), soft_wrap=True)
     if page["nextCursor"]:
         console.print(f"more: saga list --cursor {page['nextCursor']}", soft_wrap=True)
 
@@ -117,6 +106,20 @@ def why(saga_id: _Id) -> None:
 def colored(status: str) -> str:
     """Give a status in rich's markup."""
     return f"[{COLORS.get(status, 'default')}]{status}[/]"
+
+
+def _list(sagas: list[dict[str, Any]], *, narrow: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("saga", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for column in ("step",) if narrow else ("started", "type", "step", "key"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for saga in sagas:
+        step = short(saga["currentStep"], saga["sagaType"])
+        started = f"{saga['startedAt'][:19]}Z"
+        wide = (started, saga["sagaType"], step, saga["businessKey"] or "")
+        table.add_row(saga["sagaId"], colored(saga["status"]), *((step,) if narrow else wide))
+    return table
 
 
 def _look(saga_id: str) -> dict[str, Any]:

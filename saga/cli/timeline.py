@@ -72,10 +72,13 @@ def outcome(event: Mapping[str, Any], saga_type: str) -> str:
             return f"nobody knows whether it happened{error}; {probe} asks in {wait}"
         case "compensating":
             return f"{_REASONS.get(detail.get('reason'), 'goes back')}{error}{_found(detail)}"
-        case "compensated":
-            return f"the saga is COMPENSATED{error}"
-        case "timed_out":
-            return f"its time is over; the saga is TIMEOUT{error}"
+        case "compensated" | "timed_out" as kind:
+            status = "TIMEOUT" if kind == "timed_out" else "COMPENSATED"
+            # With a reason of its own, nothing had to be compensated.
+            reason = f"{error}{_found(detail)}"
+            return (
+                f"the saga is {status}{reason}" if reason else f"compensated; the saga is {status}"
+            )
         case "failed":
             return f"the saga is FAILED: {detail.get('alarm')}"
         case kind:

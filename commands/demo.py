@@ -1,0 +1,108 @@
+"""``saga demo``: the product in half a minute, on a stack that is gone afterwards."""
+
+import time
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from commands.audit import Line, signed
+from commands.stage import Stage, StageError
+from commands.story import Story, Told, busy
+from saga.cli import current, load_application, print_json
+from saga.cli.errors import CliError, UsageError, translate
+from saga.cli.output import console as terminal
+
+translate(StageError, CliError)
+
+
+def demo() -> None:
+    """Show real refunds on a throw-away stack: one is refused, one loses its worker.
+
+    Nothing of the folder's own stack is touched. It ends with the provider's books beside our
+    payments, and fails when they differ.
+    """
+    application = current().application
+    if application is None:
+        raise UsageError("which application? Name it: --app MODULE:NAME")
+    console = Console(quiet=True) if current().json else terminal
+    began = time.monotonic()
+    console.print("[bold]Durable sagas for Celery: refunds that end done or undone.[/]")
+    registry = load_application().engine.registry
+    with Stage(application) as stage:
+        with busy(console, "starting a PostgreSQL, a Redis, a payment provider and workers"):
+            stage.start()
+        console.print(
+            "On a stack of its own: PostgreSQL, Redis, a payment provider, two workers, recovery."
+        )
+        told = Story(stage, registry, console).tell()
+        console.print(_audit(told.lines))
+        with busy(console, "stopping the stack and removing it"):
+            stage.stop()
+    if current().json:
+        print_json(_summary(told))
+    if told.wrong:
+        raise CliError("\n  ".join(["the demonstration saw what must not be:", *told.wrong]))
+    console.print(f"All of this took {time.monotonic() - began:.0f} s; nothing is left of it.")
+    console.print("Your own stack: saga up --detach, saga seed, saga start; saga --help has more.")
+
+
+def _audit(lines: list[Line]) -> Table:
+    table = Table(
+        title="\nThe audit: the provider's books beside our payments",
+        title_justify="left",
+        title_style="bold",
+        show_footer=True,
+        box=box.SIMPLE,
+    )
+    columns = {
+        "payment": "sum",
+        "method": "",
+        "status": "",
+        "paid": "",
+        "refunded": signed(sum(line.ours_minor for line in lines)),
+        "in books": signed(sum(line.books_minor for line in lines)),
+        "asked": "",
+        "difference": signed(_difference_minor(lines)),
+    }
+    for name, footer in columns.items():
+        is_text = name in {"payment", "method", "status"}
+        table.add_column(name, footer=footer, justify="left" if is_text else "right", no_wrap=True)
+    for line in lines:
+        payment = line.payment
+        table.add_row(
+            f"…{payment.payment_no[-6:]}",
+            payment.method,
+            payment.status,
+            payment.amount,
+            payment.refunded_amount,
+            line.books,
+            "" if line.asked is None else str(line.asked),
+            line.difference,
+            style="red" if line.difference_minor else None,
+        )
+    return table
+
+
+def _difference_minor(lines: list[Line]) -> int:
+    """Two differences never cancel each other out."""
+    return sum(abs(line.difference_minor) for line in lines)
+
+
+def _summary(told: Told) -> dict[str, Any]:
+    return {
+        "ok": not told.wrong,
+        "difference": signed(_difference_minor(told.lines)),
+        "payments": [
+            {
+                **line.payment.model_dump(by_alias=True),
+                "booksAmount": line.books,
+                "difference": line.difference,
+                "requests": line.asked,
+            }
+            for line in told.lines
+        ],
+        "sagas": told.sagas,
+        "problems": told.wrong,
+    }
