@@ -9,9 +9,12 @@ from celery import Celery
 
 import commands
 from saga import Engine, ExtraProcess, Producer, SagaApp, connect
+from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
 from workflows import RefundInput, refund, request_refund
+
+configure()
 
 celery = Celery("saga")
 celery.config_from_object("celeryconfig")

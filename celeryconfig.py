@@ -12,7 +12,8 @@ broker_connection_retry_on_startup = True
 # Workers take from the first queue that has something: going back goes before going on, and
 # both go before what is new.
 task_queues = [
-    Queue(name, Exchange(name), routing_key=name) for name in (*Lane, RECOVERY_QUEUE)
+    Queue(name, Exchange(name), routing_key=name)  # type: ignore[no-untyped-call]
+    for name in (*Lane, RECOVERY_QUEUE)
 ]
 task_default_queue = Lane.NEW.value
 task_routes = {

@@ -21,9 +21,10 @@ from saga import (
     transactional,
     transactional_compensation,
 )
+from settings import settings
 from tasks.doors import payment_gateway
 
-_POLL = timedelta(minutes=1)
+_POLL = timedelta(seconds=settings.payment_refund_poll_seconds)
 
 
 def _locked_payment(state: RefundState, session: Session) -> Payment:

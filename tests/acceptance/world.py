@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx
 import psutil
+from celery import Celery
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
@@ -33,6 +34,7 @@ QUICK = {
     "PAYMENT_REFUND_CALL_TIMEOUT_SECONDS": "5",
     "PAYMENT_REFUND_SETTLE_AFTER_SECONDS": "1",
     "PAYMENT_REFUND_FIRST_RETRY_SECONDS": "1",
+    "PAYMENT_REFUND_POLL_SECONDS": "1",
 }
 LANES = "saga.compensation,saga.continuing,saga.new"
 
@@ -242,6 +244,12 @@ class World:
         )
         assert done.returncode == 0, done.stderr
         return [UUID(line) for line in done.stdout.split()]
+
+    def send(self, task: str, *arguments: Any, times: int = 1, queue: str = "saga.new") -> None:
+        """Put bare messages into a queue, as a broken or late broker would."""
+        with Celery("test", broker=self.redis.url, set_as_current=False) as celery:
+            for _ in range(times):
+                celery.send_task(task, args=arguments, queue=queue, ignore_result=True)
 
     def fault(self, operation: str, kind: str, **more: Any) -> None:
         body = {"operation": operation, "kind": kind, **more}

@@ -1,0 +1,52 @@
+"""A step that kills its own process every time is counted, and gives up."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from tests.acceptance.world import ROOT, World
+
+TRIAL = "tests.acceptance.trial"
+MOST_ATTEMPTS = 4
+# The first death of a transaction leaves no trace to count by: it is found on redelivery.
+UNCOUNTED = 1
+
+
+@pytest.mark.parametrize(
+    ("deadly", "status", "ran"),
+    [
+        ("first", "COMPENSATED", []),
+        ("second", "COMPENSATED", ["compensate_first", "compensate_second"]),
+        ("third", "COMPENSATED", ["compensate_first", "compensate_second"]),
+        ("fourth", "FAILED", []),
+    ],
+)
+def test_a_step_that_kills_its_own_process_every_time_gives_up(
+    make_world: Callable[..., World], deadly: str, status: str, ran: list[str]
+) -> None:
+    world = make_world(app=TRIAL)
+    with world.database.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE trial_run (name text)")
+
+    saga_id = _start(world, deadly)
+
+    world.until_status(saga_id, "COMPENSATED", "FAILED", "COMPLETED")
+    assert world.status(saga_id) == status, world.story(saga_id)
+    runs = [run.name for run in world.rows("SELECT name FROM trial_run")]
+    assert MOST_ATTEMPTS <= runs.count(deadly) <= MOST_ATTEMPTS + UNCOUNTED
+    assert sorted(name for name in runs if name.startswith("compensate")) == ran
+
+
+def _start(world: World, deadly: str) -> UUID:
+    done = subprocess.run(
+        [sys.executable, "-m", TRIAL, deadly],
+        cwd=ROOT,
+        env=world.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return UUID(done.stdout.strip())
