@@ -89,6 +89,8 @@ def _running(
         case Succeeded():
             return _go_forward(saga, at)
         case Accepted(after):
+            if step.role is Role.COMPENSATABLE and (reason := _stop(at)):
+                return _give_up(saga, at, Effect.UNKNOWN, reason)
             return Poll(after)
         case RefusedFinally():
             return _refused(saga, at)
@@ -247,10 +249,16 @@ def _found(
     if at.waiting_for is WaitingFor.SECOND_LOOK:
         if isinstance(event, FoundDone):
             return Fail(advice=_contradiction(step.name), effects={step.name: Effect.DONE})
+        if isinstance(event, FoundNoAnswer) and retry.LOOK.allows(at.attempt):
+            wait = retry.LOOK.delay(at.attempt, jitter=jitter)
+            return Retry(after=wait, effect=at.effect(step.name))
         return LookAgain()
     reason = at.stop_reason or StopReason.GAVE_UP
     ended = at.call_ended_at or at.now
     probe = step.probe.name if step.probe else step.name
+    known = at.effect(step.name)
+    if isinstance(event, FoundNothing) and known is Effect.DONE:
+        event = FoundNoAnswer()  # a late success contradicts it
     match event:
         case FoundDone():
             gave_up = reason is not StopReason.TIMEOUT
@@ -270,10 +278,10 @@ def _found(
             return Fail(
                 advice=f"{probe} could not tell whether {step.name} took effect: find out, "
                 "then resolve it",
-                effects={step.name: Effect.UNKNOWN},
+                effects={step.name: known},
             )
         case FoundNoAnswer():
-            return _go_back(saga, at, reason, {step.name: Effect.UNKNOWN})
+            return _go_back(saga, at, reason, {step.name: known})
     assert_never(event)
 
 
@@ -288,7 +296,10 @@ def _late_success(at: Position, step: str) -> Move:
         return Note(effects={step: Effect.DONE})
     if at.status is Status.FAILED:
         return Note(effects={step: Effect.DONE}, alarm=f"{step} took effect after all")
-    # RUNNING: the next attempt, with the same key, or the probe will find it. COMPLETED: known.
+    if at.waiting_for is WaitingFor.PROBE:
+        # The probe may be on its way back with an answer that is older than this.
+        return Note(effects={step: Effect.DONE})
+    # RUNNING: the next attempt, with the same key, will find it. COMPLETED: known.
     return Note()
 
 
@@ -308,5 +319,7 @@ def _due(saga: Saga[Any], at: Position) -> Move:
 
 def _lease_lost(saga: Saga[Any], at: Position) -> Move:
     if at.waiting_for is WaitingFor.PROBE or at.status in RESTING:
-        return Dispatch(taken_over=True)
+        # A probe may kill its worker every time: that is no answer either.
+        move = _found(saga, at, FoundNoAnswer(), jitter=0.0)
+        return Dispatch(taken_over=True) if isinstance(move, AskProbe | Retry) else move
     return decide(saga, at, WorkerLost())

@@ -34,4 +34,5 @@ class RetryPolicy:
 
 STEP = RetryPolicy()
 COMPENSATION = RetryPolicy(retries=10, longest=timedelta(minutes=10))
+LOOK = RetryPolicy(retries=10, first=timedelta(seconds=5), longest=timedelta(minutes=10))
 PROBE = RetryPolicy(retries=0, first=timedelta(seconds=5), longest=timedelta(minutes=10))

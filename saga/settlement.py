@@ -204,12 +204,13 @@ def _advance(
 def _retry(connection: Connection, row: Row, move: Retry, by: Circumstances) -> Followup:
     # A short wait is a delayed message; should it be lost, recovery comes a patience later.
     held = by.in_chain and move.after <= by.timing.longest_hold
+    looking = row.waiting_for is WaitingFor.SECOND_LOOK
     moved = store.retry(
         connection,
         row,
         by.record("attempt_failed", again_seconds=move.after.total_seconds()),
         attempt=row.attempt,
-        error=describe(by.error) if by.error else "",
+        error=describe(by.error) if by.error and not looking else row.error_message or "",
         effects={row.step: move.effect},
         not_before=max(move.after - _CLOCK_SLACK, timedelta(0)),
         wake=move.after + by.timing.patience if held else move.after,
@@ -224,13 +225,13 @@ def _ask_probe(
 ) -> Followup:
     now = move.after <= timedelta(0)
     asked_before = row.waiting_for is WaitingFor.PROBE
-    lost = row.claimed and by.error is None and not asked_before
+    lost = row.claimed and not by.in_chain and not asked_before
     moved = store.ask_probe(
         connection,
         row,
         by.record("probe_planned", probe=move.probe, after_seconds=move.after.total_seconds()),
         reason=move.reason,
-        effects={row.step: Effect.UNKNOWN},
+        effects={} if asked_before else {row.step: Effect.UNKNOWN},
         attempt=row.attempt if asked_before else 0,
         error=describe(by.error) if by.error else None,
         call_ended_at=_call_ended_at(row, lost=lost),

@@ -381,7 +381,7 @@ def compensate(
 
 
 _REST = _transition(
-    f"{_UNCLAIM}, status = %(status)s, stop_reason = %(reason)s, epoch = epoch + 1, "
+    f"{_UNCLAIM}, status = %(status)s, stop_reason = %(reason)s, epoch = epoch + 1, attempt = 0, "
     "completed_at = clock_timestamp(), holds_key = false, not_before = NULL, dispatches = 0, "
     "effects = effects || %(effects)s::jsonb, error_message = coalesce(%(error)s, error_message), "
     "look_at = coalesce(%(look_at)s, look_at), "
