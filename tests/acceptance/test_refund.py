@@ -78,3 +78,27 @@ def test_the_call_hangs_over_the_sagas_timeout_and_the_payment_is_success_again(
     assert _payment(world, payment) == "success"
     assert world.books() == {}
     world.audit()
+
+
+def test_a_refund_into_the_wallet_books_one_entry(world: World) -> None:
+    [payment] = world.payments(method="balance", amount="12.34")
+
+    [saga_id] = world.refund(payment, amount="12.34")
+
+    world.until_status(saga_id, "COMPLETED")
+    [entry] = world.rows("SELECT * FROM wallet_entry")
+    [refund] = world.rows("SELECT * FROM refunds")
+    assert (entry.refund_no, entry.amount_minor) == (refund.refund_no, 1234)
+    assert _payment(world, payment) == "refunded"
+
+
+def test_partial_refunds_leave_the_payment_success_until_nothing_is_left(world: World) -> None:
+    [payment] = world.payments()
+
+    world.until_status(*world.refund(payment, amount="30.01"), "COMPLETED")
+    assert _payment(world, payment) == "success"
+    world.audit()
+    world.until_status(*world.refund(payment, amount="69.99"), "COMPLETED")
+    assert _payment(world, payment) == "refunded"
+    assert len(world.books()) == 2
+    world.audit()
