@@ -1,6 +1,7 @@
 """The composition root: imports all, nothing imports it. ``celery -A app`` starts here."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from alembic import command
@@ -8,6 +9,7 @@ from alembic.config import Config
 from celery import Celery
 
 import commands
+from commands import health
 from saga import Engine, ExtraProcess, Producer, SagaApp, connect
 from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
@@ -28,16 +30,20 @@ engine = Engine(
 register(celery, engine)
 
 
+migrations = Config(str(Path(__file__).with_name("alembic.ini")))
+
+
 def migrate() -> None:
     """Bring the database to the newest schema; a second call does nothing."""
-    config = Config(str(Path(__file__).with_name("alembic.ini")))
-    command.upgrade(config, "head")
+    command.upgrade(migrations, "head")
 
 
 saga_app = SagaApp(
     celery=celery,
     engine=engine,
     migrate=migrate,
+    pending_migrations=partial(health.pending, migrations),
+    findings=health.findings,
     producers={refund.name: Producer(input=RefundInput, start=request_refund)},
     processes=[
         ExtraProcess(

@@ -1,6 +1,6 @@
 """What an application hands to the engine's faces: its sagas, its Celery app, its extra parts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,10 @@ from celery import Celery
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
+    from saga.doctor.finding import Finding
     from saga.engine import Engine, Started
 
 
@@ -44,12 +46,15 @@ class SagaApp:
 
     ``celery_target`` and ``api_target`` are what ``celery -A`` and ``uvicorn`` are given;
     ``migrate`` brings the database that ``DATABASE_URL`` names to the newest schema and may be
-    called at any time and twice.
+    called at any time and twice; ``pending_migrations`` names those that it would apply.
+    ``findings`` is what the application's own health comes to, for ``saga doctor``.
     """
 
     celery: Celery
     engine: "Engine"
     migrate: Callable[[], None]
+    pending_migrations: "Callable[[Connection], Iterable[str]]" = lambda _connection: ()
+    findings: "Callable[[], Iterable[Finding]]" = tuple
     celery_target: str = "app"
     api_target: str | None = None
     producers: Mapping[str, Producer] = field(default_factory=dict)

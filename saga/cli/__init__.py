@@ -18,7 +18,13 @@ from saga.cli.output import print_error, print_json
 
 __all__ = ["connect", "current", "load_application", "main", "print_json", "run"]
 
-_MODULES = ("saga.cli.stack", "saga.cli.start", "saga.cli.sagas", "saga.cli.migrate")
+_MODULES = (
+    "saga.cli.stack",
+    "saga.cli.start",
+    "saga.cli.sagas",
+    "saga.cli.doctor",
+    "saga.cli.migrate",
+)
 
 _SHARED = """Every command also takes, before or after its name:
 
