@@ -240,6 +240,8 @@ def _faults_of_names(names: Iterable[str]) -> Iterator[str]:
             yield f"the name {name!r} is used {times} times"
         if not _TASK_NAME.fullmatch(name):
             yield f"the name {name!r} must read like 'payment_refund.call_provider_refund'"
+        elif name.startswith("saga."):
+            yield f"the name {name!r} begins like the engine's own"
 
 
 def _faults_of_step(step: Step[Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-# 2**30 times any sensible first delay is far above any cap, and timedelta * 2**48 overflows.
+# 2**30 times any sensible first delay is far above any cap.
 _MOST_DOUBLINGS = 30
 
 
@@ -28,8 +28,8 @@ class RetryPolicy:
     def delay(self, attempts: int, *, jitter: float = 0.0) -> timedelta:
         """The wait after the ``attempts``-th attempt; ``jitter`` from 0 (none) to 1 (half off)."""
         doublings = min(max(attempts - 1, 0), _MOST_DOUBLINGS)
-        full = min(self.first * 2**doublings, self.longest)
-        return timedelta(seconds=max(1, math.ceil(full.total_seconds() * (1 - jitter / 2))))
+        full = min(self.first.total_seconds() * 2**doublings, self.longest.total_seconds())
+        return timedelta(seconds=max(1, math.ceil(full * (1 - jitter / 2))))
 
 
 STEP = RetryPolicy()
