@@ -211,3 +211,13 @@ def test_what_a_machine_can_compensate_goes_before_what_a_person_must() -> None:
 
     assert isinstance(move, Compensate)
     assert move.step == reserve.name
+
+
+def test_a_refusal_does_not_change_why_the_saga_was_told_to_stop() -> None:
+    told = at(refund, refund_call).but(stop_reason=StopReason.TIMEOUT)
+
+    assert decide(refund, told, RefusedFinally()) == Compensate(
+        step=take.name,
+        reason=StopReason.TIMEOUT,
+        effects={refund_call.name: Effect.NOT_DONE},
+    )

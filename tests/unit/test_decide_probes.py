@@ -190,3 +190,11 @@ def test_a_provider_that_contradicts_a_late_success_for_an_hour_needs_a_person()
 
     assert isinstance(move, Fail)
     assert move.effects == {refund_call.name: Effect.DONE}
+
+
+def test_a_step_that_was_stopped_for_time_stays_stopped_when_it_is_found_done() -> None:
+    asked = at(device, attach).probing(TIMEOUT)
+
+    assert decide(device, asked, FoundDone()) == Compensate(
+        step=attach.name, reason=TIMEOUT, effects={attach.name: Effect.DONE}
+    )
