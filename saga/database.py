@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 # SQLSTATE classes that speak of the server, not of our statement: connection lost, rolled back
 # for a deadlock, out of resources, operator intervention; and the end of an idle transaction.
-_TROUBLE_CLASSES = ("08", "40", "53", "57")
+_TROUBLE_CLASSES = ("08", "40", "53", "57P")
 _TROUBLE_CODES = ("25P03", "25P04", "55P03")
 
 
@@ -23,6 +23,8 @@ def connect(
     settings = {
         "lock_timeout": f"{int(lock_timeout.total_seconds() * 1000)}",
         "idle_in_transaction_session_timeout": "60000",
+        # A worker killed in the middle of a long statement must not keep its locks till the end.
+        "client_connection_check_interval": "1000",
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",

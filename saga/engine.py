@@ -180,7 +180,7 @@ class Engine:
         return store.dispatch(
             connection,
             row,
-            Record(kind="dispatched"),
+            Record(kind="dispatched", actor="link_error"),
             patience=self.timing.patience,
             effects={},
             overdue=False,

@@ -61,8 +61,9 @@ def lock(connection: Connection, saga_id: UUID) -> Row | None:
     return None if found is None else Row.read(found)
 
 
+# The statement's own time, not clock_timestamp(): an index has no use for a time that moves on.
 _DUE = (
-    "wake_at <= clock_timestamp() AND (claimed_by IS NULL "
+    "wake_at <= statement_timestamp() AND (claimed_by IS NULL "
     # After the database was away, live workers get one lease to be heard of again.
     "OR clock_timestamp() > pg_postmaster_start_time() + %(lease)s)"
 )
@@ -88,7 +89,7 @@ def lock_due(connection: Connection, saga_id: UUID, *, lease: timedelta) -> Row 
 def due_since(connection: Connection, *, since: timedelta, most: int) -> list[UUID]:
     """Sagas due for longer than ``since``: recovery could not lock them, or is far behind."""
     sql = (
-        "SELECT saga_id FROM saga_state WHERE wake_at <= clock_timestamp() - %(since)s "
+        "SELECT saga_id FROM saga_state WHERE wake_at <= statement_timestamp() - %(since)s "
         "ORDER BY wake_at LIMIT %(most)s"
     )
     return list(connection.exec_driver_sql(sql, {"since": since, "most": most}).scalars())

@@ -14,7 +14,9 @@ import structlog
 from celery import Celery, Task, chain, signals
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
+from saga.database import is_away
 from saga.engine import Engine
 from saga.followup import (
     BrokerAway,
@@ -181,7 +183,12 @@ def _compensate_task(engine: Engine) -> Any:
 
 def _recover_task(recovery: Recovery) -> Any:
     def run(self: Task) -> None:  # noqa: ARG001 - bound, as Celery hands it
-        recovery.scan()
+        try:
+            recovery.scan()
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            log.warning("database away, the next scan tries again", why=type(error).__name__)
 
     return run
 

@@ -41,6 +41,16 @@ def _locked_order(state: RefundState, session: Session) -> Order:
     return found
 
 
+def _expect(payment: Payment, *expected: PaymentStatus) -> None:
+    """Refuse to move a payment that somebody else moved meanwhile: a person must look."""
+    if payment.status not in expected:
+        raise Refused(
+            f"payment {payment.id} is {payment.status}, not {' or '.join(expected)}: somebody "
+            "moved it while it was being refunded",
+            code="UNEXPECTED_STATUS",
+        )
+
+
 @transactional("payment_refund.set_refunding_status")
 def set_refunding_status(state: RefundState, session: Session) -> RefundState:
     """Take the payment: success → refunding. Refused when it is not refundable any more."""
@@ -63,8 +73,8 @@ def set_refunding_status(state: RefundState, session: Session) -> RefundState:
 def restore_payment_status(state: RefundState, session: Session, forward: Forward) -> None:  # noqa: ARG001 - it relies on the row alone
     """Give the payment back: refunding → success."""
     payment = _locked_payment(state, session)
-    if payment.status == PaymentStatus.REFUNDING:
-        payment.status = PaymentStatus.SUCCESS
+    _expect(payment, PaymentStatus.REFUNDING)
+    payment.status = PaymentStatus.SUCCESS
 
 
 @external("payment_refund.call_provider_refund")
@@ -113,6 +123,7 @@ def _refunded(state: RefundState, answer: RefundAnswer) -> RefundState:
 def update_payment_status(state: RefundState, session: Session) -> RefundState:
     """Book the refund: refunding → success, or refunded when nothing is left."""
     payment = _locked_payment(state, session)
+    _expect(payment, PaymentStatus.REFUNDING)
     session.add(
         Refund(
             refund_no=state.refund_no,
@@ -146,6 +157,11 @@ def update_order_status(state: RefundState, session: Session) -> RefundState:
     payment = _locked_payment(state, session)
     if payment.status == PaymentStatus.REFUNDED:
         order = _locked_order(state, session)
+        if order.status not in {OrderStatus.PAID, OrderStatus.COMPLETED}:
+            raise Refused(
+                f"order {order.id} is {order.status}; only paid or completed can become refunded",
+                code="UNEXPECTED_STATUS",
+            )
         order.status_before_refund = order.status
         order.status = OrderStatus.REFUNDED
         order.refunded_at = func.now()

@@ -102,3 +102,20 @@ def test_partial_refunds_leave_the_payment_success_until_nothing_is_left(world: 
     assert _payment(world, payment) == "refunded"
     assert len(world.books()) == 2
     world.audit()
+
+
+def test_a_refused_refund_is_compensated_by_link_error_alone(world: World) -> None:
+    world.stop("beat")
+    world.stop("recovery")
+    [payment] = world.payments()
+    world.fault("refund", "refuse")
+
+    [saga_id] = world.refund(payment)
+
+    world.until_status(saga_id, "COMPENSATED")
+    assert world.kinds(saga_id)[-3:] == ["compensating", "dispatched", "compensated"]
+    [sent] = world.rows("SELECT actor FROM saga_event WHERE kind = 'dispatched'")
+    assert sent.actor == "link_error"
+    assert _payment(world, payment) == "success"
+    assert world.books() == {}
+    world.audit()
