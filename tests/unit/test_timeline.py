@@ -1,0 +1,75 @@
+"""Events in plain words."""
+
+from typing import Any
+
+import pytest
+
+from saga.cli.timeline import entries, outcome, took
+
+
+def event(kind: str, **detail: Any) -> dict[str, Any]:
+    return {
+        "at": "2026-07-01T12:00:00.000000Z",
+        "kind": kind,
+        "step": "refund.call",
+        "attempt": 2,
+        "worker": "worker1@here",
+        "actor": None,
+        "duration": 0.0123,
+        "detail": detail,
+    }
+
+
+def test_an_entry_has_step_attempt_outcome_duration_and_worker() -> None:
+    later = event("step_done") | {"at": "2026-07-01T12:00:01.500000Z"}
+
+    _, entry = entries([event("started"), later], "refund")
+
+    assert (entry.after_seconds, entry.step, entry.attempt) == (1.5, "call", 2)
+    assert (entry.outcome, entry.duration, entry.worker) == ("done", "12 ms", "worker1@here")
+
+
+def test_a_person_stands_where_a_worker_would() -> None:
+    [entry] = entries([event("paused", reason="a holiday") | {"actor": "ann"}], "refund")
+
+    assert (entry.worker, entry.outcome) == ("ann", "paused: a holiday")
+
+
+@pytest.mark.parametrize(
+    ("happened", "said"),
+    [
+        (event("attempt_started", task="refund.call"), "calls"),
+        (event("attempt_started", task="refund.find"), "calls find"),
+        (event("step_done", found="nothing"), "done (the probe: nothing)"),
+        (
+            event("attempt_failed", error="500", again_seconds=2),
+            "failed (500); tries again in 2.0 s",
+        ),
+        (event("accepted", again_seconds=60), "accepted, not final; asks again in 60.0 s"),
+        (
+            event("probe_planned", probe="refund.find", after_seconds=30),
+            "nobody knows whether it happened; find asks in 30.0 s",
+        ),
+        (event("compensating", reason="refused", error="no"), "refused; the saga goes back (no)"),
+        (event("compensating", reason="timeout"), "its time is over; the saga goes back"),
+        (event("compensated"), "compensated; the saga is COMPENSATED"),
+        (event("compensated", error="no"), "the saga is COMPENSATED (no)"),
+        (event("timed_out"), "compensated; the saga is TIMEOUT"),
+        (event("failed", alarm="ask"), "the saga is FAILED: ask"),
+        (event("taken_over"), "its worker was lost; recovery takes over"),
+        (event("late_success", alarm="it was done"), "late success: it was done"),
+        (event("something_new"), "something new"),
+    ],
+)
+def test_each_kind_of_event_reads_as_a_sentence(happened: dict[str, Any], said: str) -> None:
+    assert outcome(happened, "refund") == said
+
+
+def test_durations_are_short() -> None:
+    assert [took(None), took(0.0004), took(0.9994), took(1), took(61.25)] == [
+        "",
+        "0 ms",
+        "999 ms",
+        "1.0 s",
+        "61.2 s",
+    ]
