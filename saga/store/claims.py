@@ -1,0 +1,59 @@
+"""Claims on a call: taken, kept alive, and attempts counted before they begin."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from saga.row import Row
+from saga.store.transition import WAKE, Record, move, transition
+
+_CLAIM = transition(
+    "claimed_by = %(token)s::uuid, attempt = attempt + 1, not_before = NULL, "
+    "claim_deadline = clock_timestamp() + %(limit)s, wake_at = clock_timestamp() + %(lease)s"
+)
+
+
+def claim(
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    token: UUID,
+    lease: timedelta,
+    limit: timedelta,
+) -> Row | None:
+    """Claim the saga's next call for ``token``; no heartbeat renews the claim past ``limit``."""
+    return move(
+        connection,
+        _CLAIM,
+        row,
+        record,
+        token=str(token),
+        lease=lease,
+        limit=limit,
+        event_attempt=row.attempt + 1,
+    )
+
+
+_RENEW = """
+UPDATE saga_state
+SET wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
+WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
+  AND claim_deadline > clock_timestamp()"""
+
+
+def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: timedelta) -> bool:
+    """Keep the claim alive for another ``lease``. False: it is lost, or its hard limit came."""
+    params = {"saga_id": str(saga_id), "token": str(token), "lease": lease}
+    return connection.exec_driver_sql(_RENEW, params).rowcount == 1
+
+
+_COUNT = transition(f"attempt = attempt + 1, wake_at = {WAKE}")
+
+
+def count_attempt(
+    connection: Connection, row: Row, record: Record, *, patience: timedelta
+) -> Row | None:
+    """Count an attempt before it begins, so that a step that kills its worker is counted."""
+    return move(connection, _COUNT, row, record, patience=patience, event_attempt=row.attempt + 1)

@@ -1,0 +1,209 @@
+"""A saga on its way: started, advanced, completed, tried again, waiting."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from saga.moves import Effects
+from saga.position import StopReason
+from saga.row import COLUMNS, Row
+from saga.store.transition import EVENT, NEXT_ATTEMPTS, UNCLAIM, WAKE, Record, move, transition
+
+_INSERT = f"""
+WITH moved AS (
+    INSERT INTO saga_state (
+        saga_id, saga_type, definition_version, current_step, step_index, state, status,
+        max_retries, dispatches, wake_at, business_key, idempotency_key, input_hash,
+        timeout_at, started_at, created_at, updated_at, metadata)
+    SELECT %(saga_id)s, %(saga_type)s, %(definition_version)s, %(step)s, 0, %(state)s::jsonb,
+           'RUNNING', %(max_retries)s, 1, t.now + LEAST(%(patience)s, %(timeout)s),
+           %(business_key)s, %(idempotency_key)s, %(input_hash)s,
+           t.now + %(timeout)s, t.now, t.now, t.now, %(metadata)s::jsonb
+    FROM (SELECT clock_timestamp() AS now) AS t
+    ON CONFLICT DO NOTHING
+    RETURNING {COLUMNS}, updated_at
+), noted AS ({EVENT}
+)
+SELECT {COLUMNS}, clock_timestamp() AS now FROM moved"""  # noqa: S608 - only our own constants
+
+
+def insert(
+    connection: Connection,
+    record: Record,
+    *,
+    saga_id: UUID,
+    state: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    **params: Any,
+) -> Row | None:
+    """Write a new saga. None: its idempotency key or its business key is taken."""
+    values = {
+        **record.params(),
+        **params,
+        "saga_id": str(saga_id),
+        "state": json.dumps(state),
+        "metadata": json.dumps(metadata),
+        "event_step": None,
+        "event_attempt": None,
+    }
+    moved = connection.exec_driver_sql(_INSERT, values).mappings().one_or_none()
+    return None if moved is None else Row.read(moved)
+
+
+_ADVANCE = transition(
+    f"{UNCLAIM}, {NEXT_ATTEMPTS}, current_step = %(step)s, step_index = %(index)s, "
+    "state = %(state)s::jsonb, effects = effects || %(effects)s::jsonb, "
+    "max_retries = %(max_retries)s, stop_reason = NULL, error_message = NULL, "
+    f"call_ended_at = NULL, overdue = false, dispatches = 1, wake_at = {WAKE}"
+)
+
+
+def advance(
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    state: Mapping[str, Any],
+    effects: Effects,
+    step: str,
+    index: int,
+    max_retries: int,
+    patience: timedelta,
+) -> Row | None:
+    """The current step is done: stand at ``step``. The chain, or the caller, publishes it."""
+    return move(
+        connection,
+        _ADVANCE,
+        row,
+        record,
+        state=json.dumps(state),
+        effects=json.dumps(effects),
+        step=step,
+        index=index,
+        max_retries=max_retries,
+        patience=patience,
+    )
+
+
+_COMPLETE = transition(
+    f"{UNCLAIM}, status = 'COMPLETED', completed_at = clock_timestamp(), wake_at = NULL, "
+    "holds_key = false, state = %(state)s::jsonb, effects = effects || %(effects)s::jsonb, "
+    "waiting_for = NULL, not_before = NULL, stop_reason = NULL, error_message = NULL"
+)
+
+
+def complete(
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    state: Mapping[str, Any],
+    effects: Effects,
+) -> Row | None:
+    """The last step is done."""
+    return move(
+        connection,
+        _COMPLETE,
+        row,
+        record,
+        state=json.dumps(state),
+        effects=json.dumps(effects),
+    )
+
+
+_RETRY = transition(
+    f"{UNCLAIM}, attempt = %(attempt)s, retry_count = %(attempt)s, error_message = %(error)s, "
+    "effects = effects || %(effects)s::jsonb, call_ended_at = clock_timestamp(), "
+    "dispatches = %(dispatches)s, not_before = clock_timestamp() + %(not_before)s, "
+    "wake_at = clock_timestamp() + %(wake)s"
+)
+
+
+def retry(
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    attempt: int,
+    error: str,
+    effects: Effects,
+    not_before: timedelta,
+    wake: timedelta,
+    dispatches: int,
+) -> Row | None:
+    """An attempt failed; the next one may begin after ``not_before``."""
+    return move(
+        connection,
+        _RETRY,
+        row,
+        record,
+        attempt=attempt,
+        event_attempt=attempt,
+        error=error,
+        effects=json.dumps(effects),
+        not_before=not_before,
+        wake=wake,
+        dispatches=dispatches,
+    )
+
+
+_POLL = transition(
+    f"{UNCLAIM}, attempt = attempt - 1, waiting_for = 'poll', dispatches = 0, "
+    "effects = effects || %(effects)s::jsonb, error_message = NULL, "
+    "call_ended_at = clock_timestamp(), not_before = clock_timestamp() + %(after)s, "
+    "wake_at = clock_timestamp() + %(after)s"
+)
+
+
+def poll(
+    connection: Connection, row: Row, record: Record, *, effects: Effects, after: timedelta
+) -> Row | None:
+    """The provider took the order: park, give the attempt back, and ask ``after`` this long."""
+    return move(connection, _POLL, row, record, effects=json.dumps(effects), after=after)
+
+
+_ASK_PROBE = transition(
+    f"{UNCLAIM}, waiting_for = 'probe', stop_reason = %(reason)s, "
+    "attempt = %(attempt)s, error_message = coalesce(%(error)s, error_message), "
+    "effects = effects || %(effects)s::jsonb, epoch = epoch + %(raise_epoch)s, "
+    "call_ended_at = coalesce(%(call_ended_at)s, call_ended_at, clock_timestamp()), "
+    "dispatches = %(dispatches)s, not_before = clock_timestamp() + %(after)s, "
+    "wake_at = clock_timestamp() + %(wake)s"
+)
+
+
+def ask_probe(
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    reason: StopReason,
+    effects: Effects,
+    attempt: int,
+    error: str | None,
+    call_ended_at: datetime | None,
+    raise_epoch: int,
+    dispatches: int,
+    after: timedelta,
+    wake: timedelta,
+) -> Row | None:
+    """Nobody knows what became of the step: stand at its probe."""
+    return move(
+        connection,
+        _ASK_PROBE,
+        row,
+        record,
+        reason=reason,
+        effects=json.dumps(effects),
+        attempt=attempt,
+        error=error,
+        call_ended_at=call_ended_at,
+        raise_epoch=raise_epoch,
+        dispatches=dispatches,
+        after=after,
+        wake=wake,
+    )

@@ -1,0 +1,87 @@
+"""What every transition shares: it names what it expects, and writes its event with it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from saga.row import COLUMNS, Row
+
+# Waking no later than the saga's time ends makes recovery see the end of it. Once it has passed,
+# only patience counts.
+WAKE = (
+    "LEAST(clock_timestamp() + %(patience)s, "
+    "CASE WHEN timeout_at > clock_timestamp() THEN timeout_at END)"
+)
+
+
+UNCLAIM = "claimed_by = NULL, claim_deadline = NULL"
+
+
+NEXT_ATTEMPTS = "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL"
+
+
+EVENT = """
+    INSERT INTO saga_event
+        (saga_id, seq, at, kind, step, attempt, epoch, task_id, worker, duration, actor, detail)
+    SELECT saga_id, version, updated_at, %(kind)s, %(event_step)s, %(event_attempt)s, epoch,
+           %(task_id)s, %(worker)s, %(duration)s, %(actor)s, %(detail)s::jsonb
+    FROM moved"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What an event says besides the transition: what it was, who did it, and how long it took."""
+
+    kind: str
+    task_id: str | None = None
+    worker: str | None = None
+    actor: str | None = None
+    duration: timedelta | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def params(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "task_id": self.task_id,
+            "worker": self.worker,
+            "actor": self.actor,
+            "duration": self.duration,
+            "detail": json.dumps(self.detail),
+        }
+
+
+def transition(sets: str) -> str:
+    return f"""
+WITH moved AS (
+    UPDATE saga_state
+    SET version = version + 1, updated_at = clock_timestamp(), {sets}
+    WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND epoch = %(at_epoch)s
+      AND claimed_by IS NOT DISTINCT FROM %(at_claim)s::uuid
+    RETURNING {COLUMNS}, updated_at
+), noted AS ({EVENT}
+)
+SELECT {COLUMNS}, clock_timestamp() AS now FROM moved"""  # noqa: S608 - only our own constants
+
+
+def move(
+    connection: Connection, statement: str, row: Row, record: Record, **params: Any
+) -> Row | None:
+    found = connection.exec_driver_sql(
+        statement,
+        {
+            "saga_id": str(row.saga_id),
+            "at_version": row.version,
+            "at_epoch": row.epoch,
+            "at_claim": str(row.claimed_by) if row.claimed_by else None,
+            "event_step": row.step,
+            "event_attempt": row.attempt,
+            **record.params(),
+            **params,
+        },
+    ).mappings()
+    moved = found.one_or_none()
+    return None if moved is None else Row.read(moved)
