@@ -13,11 +13,11 @@ from saga.cli.errors import CliError, ConflictError, UsageError
 from saga.cli.invocation import current
 from saga.cli.loading import load_application, not_installed
 from saga.cli.output import console, print_json
-from saga.holding import AlreadySupervisedError, supervised
+from saga.stack.holding import AlreadySupervisedError, supervised
 
 if TYPE_CHECKING:
     from saga.stack import Stack
-    from saga.startup import Plan
+    from saga.stack.startup import Plan
 
 _WHOLE_WITHIN = timedelta(minutes=2)
 

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from saga.holding import AlreadySupervisedError, supervised
 from saga.stack import down
-from saga.supervisor import Process, StartFailedError, Supervisor
+from saga.stack.holding import AlreadySupervisedError, supervised
+from saga.stack.supervisor import Process, StartFailedError, Supervisor
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +178,7 @@ def test_one_supervisor_a_folder(tmp_path: Path, supervisor: Supervisor) -> None
 def test_what_a_killed_supervisor_left_is_ended_but_never_a_stranger(tmp_path: Path) -> None:
     code = f"""
 import os, threading, pathlib
-from saga.supervisor import Process, Supervisor
+from saga.stack.supervisor import Process, Supervisor
 folder = pathlib.Path({str(tmp_path)!r})
 script = "sleep 1000 & echo $! > child; wait"
 process = Process(name="a", role="a", command=lambda: ["/bin/sh", "-c", script],

@@ -21,8 +21,8 @@ from typing import IO, Any
 import psutil
 
 from saga.embedded.place import write_private
-from saga.holding import hold
-from saga.orphans import end_orphans, recorded
+from saga.stack.holding import hold
+from saga.stack.orphans import end_orphans, recorded
 
 _FIRST_PAUSE = timedelta(seconds=0.5)
 _LONGEST_PAUSE = timedelta(seconds=30)

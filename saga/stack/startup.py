@@ -17,9 +17,9 @@ from saga import processes
 from saga.application import SagaApp
 from saga.embedded import PostgresServer, RedisServer
 from saga.embedded.place import kept_secret
-from saga.processes import Ground
-from saga.stack import Stack, await_whole, running
-from saga.supervisor import Process, Supervisor
+from saga.stack.processes import Ground
+from saga.stack.standing import Stack, await_whole, running
+from saga.stack.supervisor import Process, Supervisor
 
 
 class StackFailedError(Exception):

@@ -1,6 +1,6 @@
 """A stack that runs: found by its data folder, described, and stopped.
 
-``saga.startup`` starts one.
+``saga.stack.startup`` starts one.
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from saga.embedded.family import kill, still_there
-from saga.holding import supervised
-from saga.orphans import Recorded, end_orphans, recorded
+from saga.stack.holding import supervised
+from saga.stack.orphans import Recorded, end_orphans, recorded
 
 _URLS = ("databaseUrl", "brokerUrl", "sandboxUrl", "apiUrl", "apiKey", "consoleUrl", "flowerUrl")
 

@@ -16,7 +16,7 @@ from celery.utils.nodenames import gethostname
 from saga.application import ExtraProcess, SagaApp
 from saga.embedded.place import kept_port, noted_port
 from saga.embedded.server import Server
-from saga.supervisor import Process
+from saga.stack.supervisor import Process
 
 # What takes orders is stopped first and what stores them last.
 _SERVERS, _EXTRAS, _WORKERS, _FRONT = range(4)

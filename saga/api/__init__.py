@@ -1,0 +1,10 @@
+"""The engine's own HTTP face: sagas and health. An application adds its producers' routes.
+
+Every error is an RFC 9457 problem, and every route but those of health wants the key.
+"""
+
+from saga.api.application import create_app
+from saga.api.exact import ExactRoute
+from saga.api.problems import answers, problem
+
+__all__ = ["ExactRoute", "answers", "create_app", "problem"]

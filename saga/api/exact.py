@@ -1,0 +1,45 @@
+"""JSON bodies whose numbers stay what was written."""
+
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+# Python refuses to read longer whole numbers, and none of ours is as long.
+_LONGEST_INTEGER = 20
+
+
+class ExactRequest(Request):
+    """A request that reads 0.1 as the decimal 0.1, not as the binary float beside it."""
+
+    async def json(self) -> Any:
+        """Read the body. Raises JSONDecodeError for whatever cannot be read."""
+        body = await self.body()
+        try:
+            return json.loads(
+                body, parse_float=Decimal, parse_constant=Decimal, parse_int=_whole_number
+            )
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            reason = "too deep" if isinstance(error, RecursionError) else "not in UTF-8"
+            raise json.JSONDecodeError(reason, "", 0) from error
+
+
+class ExactRoute(APIRoute):
+    """A route whose handler is given exact numbers."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def exact(request: Request) -> Response:
+            return await handler(ExactRequest(request.scope, request.receive))
+
+        return exact
+
+
+def _whole_number(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else Decimal(digits)

@@ -1,0 +1,85 @@
+"""``/healthz``: the process lives. ``/readyz``: it can do its work. Both are open to everybody."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from saga import schema
+from saga.engine import Engine
+from saga.followup import BrokerAway, Lane
+from saga.recovery import PULSE
+from saga.tables import saga_pulse
+from saga.views import iso
+
+log = structlog.get_logger("saga")
+
+PATHS = ("/healthz", "/readyz")
+
+
+def engine_is_migrated(connection: Connection) -> bool:
+    """Whether the engine's own tables are at least as new as this release."""
+    return schema.version(connection) >= schema.LATEST
+
+
+def router(engine: Engine, is_migrated: Callable[[Connection], bool]) -> APIRouter:
+    """Health, with what is missing; nothing secret."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Answer as long as the process can answer at all."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz", responses={503: {"description": "Database or migrations are missing."}})
+    def readyz() -> JSONResponse:
+        """Tell whether sagas can be started. The broker is told of, and not needed for that."""
+        checks = _checks(engine, is_migrated)
+        ready = checks["database"]["ok"] and checks["migrations"]["ok"]
+        body = {"status": "ready" if ready else "not ready", "checks": checks}
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    return routes
+
+
+def _checks(engine: Engine, is_migrated: Callable[[Connection], bool]) -> dict[str, Any]:
+    checks: dict[str, Any] = {
+        "database": {"ok": False},
+        "migrations": {"ok": False},
+        "recovery": {"lastScan": None, "secondsAgo": None},
+        "broker": {"ok": _broker_answers(engine)},
+    }
+    try:
+        with engine.database.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            checks["database"]["ok"] = True
+            checks["migrations"]["ok"] = is_migrated(connection)
+            if checks["migrations"]["ok"]:
+                checks["recovery"] = _last_scan(connection)
+    except SQLAlchemyError as error:
+        log.warning("not ready", why=str(error))
+    return checks
+
+
+def _last_scan(connection: Connection) -> dict[str, Any]:
+    found = connection.execute(
+        select(saga_pulse.c.at, func.clock_timestamp()).where(saga_pulse.c.name == PULSE)
+    ).one_or_none()
+    if found is None:
+        return {"lastScan": None, "secondsAgo": None}
+    at, now = found
+    assert isinstance(at, datetime)
+    return {"lastScan": iso(at), "secondsAgo": round((now - at).total_seconds(), 1)}
+
+
+def _broker_answers(engine: Engine) -> bool:
+    try:
+        engine.publisher.waiting(Lane.NEW)
+    except BrokerAway:
+        return False
+    return True
