@@ -16,7 +16,7 @@ from typing import Self
 
 import psutil
 
-from saga import stack
+from saga.stack import standing as stack
 
 _OF_OTHER_STACKS = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_REFUND_")
 _SHORT_TIMES = {

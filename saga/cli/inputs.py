@@ -22,6 +22,7 @@ _PLAIN = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "decimal_max_places": "must have at most {decimal_places} decimals",
+    "decimal_max_digits": "must have at most {max_digits} digits",
     "decimal_parsing": "must be a number",
     "decimal_type": "must be a number",
     "finite_number": "must be a finite number",

@@ -63,7 +63,7 @@ def use_stack() -> bool:
 
 def _stack_environment() -> dict[str, str] | None:
     try:
-        from saga.stack import running  # noqa: PLC0415 - its packages come with an extra
+        from saga.stack.standing import running  # noqa: PLC0415 - its packages come with an extra
     except ImportError as error:
         if os.environ.get("DATABASE_URL"):
             return None

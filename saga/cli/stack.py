@@ -16,7 +16,7 @@ from saga.cli.output import console, print_json
 from saga.stack.holding import AlreadySupervisedError, supervised
 
 if TYPE_CHECKING:
-    from saga.stack import Stack
+    from saga.stack.standing import Stack
     from saga.stack.startup import Plan
 
 _WHOLE_WITHIN = timedelta(minutes=2)
@@ -39,7 +39,7 @@ def up(
     CELERY_BROKER_URL are used instead of bundled ones. Data is kept in the folder --data.
     """
     try:
-        from saga import startup  # noqa: PLC0415 - its packages come with an extra
+        from saga.stack import startup  # noqa: PLC0415 - its packages come with an extra
     except ImportError as error:
         raise CliError(not_installed(error)) from error
     data = current().data
@@ -69,7 +69,7 @@ def up(
 def down() -> None:
     """Stop the stack; its data is kept."""
     try:
-        from saga import stack  # noqa: PLC0415 - its packages come with an extra
+        from saga.stack import standing as stack  # noqa: PLC0415 - its packages come with an extra
     except ImportError as error:
         raise CliError(not_installed(error)) from error
     stopped = stack.down(current().data)
@@ -80,7 +80,7 @@ def down() -> None:
 
 
 def _serve(plan: "Plan") -> None:
-    from saga import startup, supervisor  # noqa: PLC0415
+    from saga.stack import startup, supervisor  # noqa: PLC0415
 
     stop = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -98,7 +98,7 @@ def _serve(plan: "Plan") -> None:
 
 
 def _await_running(data: Path) -> "Stack":
-    from saga.stack import await_whole  # noqa: PLC0415
+    from saga.stack.standing import await_whole  # noqa: PLC0415
 
     stack = await_whole(data, _WHOLE_WITHIN)
     if stack is None:

@@ -13,10 +13,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from saga import processes
 from saga.application import SagaApp
 from saga.embedded import PostgresServer, RedisServer
 from saga.embedded.place import kept_secret
+from saga.stack import processes
 from saga.stack.processes import Ground
 from saga.stack.standing import Stack, await_whole, running
 from saga.stack.supervisor import Process, Supervisor

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from saga.stack import running
+from saga.stack.standing import running
 
 pytestmark = pytest.mark.acceptance
 

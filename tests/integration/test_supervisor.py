@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from saga.stack import down
 from saga.stack.holding import AlreadySupervisedError, supervised
+from saga.stack.standing import down
 from saga.stack.supervisor import Process, StartFailedError, Supervisor
 
 pytestmark = pytest.mark.integration

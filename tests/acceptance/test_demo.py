@@ -1,0 +1,114 @@
+"""The demonstration is real: it ends well, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.acceptance.world import World
+from tests.conftest import PROJECT
+
+COMMAND = [sys.executable, "-m", "saga.cli"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """An environment whose temporary folder is the test's, so that what is left can be seen."""
+    return {**os.environ, "TMPDIR": str(folder), "SAGA_DATA": str(folder / "other")}
+
+
+def left_in(folder: Path) -> list[str]:
+    """The processes that know of the folder."""
+    left = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any(str(folder) in word for word in words):
+            left.append(" ".join(words))
+    return left
+
+
+def test_the_demonstration_ends_well_with_no_difference(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo", "--json"],
+        cwd=PROJECT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["ok"], told["difference"], told["problems"]) == (True, "0.00", [])
+    assert {saga["name"]: saga["status"] for saga in told["sagas"]} == {
+        "all": "COMPLETED",
+        "part": "COMPLETED",
+        "wallet": "COMPLETED",
+        "refused": "COMPENSATED",
+        "killed": "COMPLETED",
+    }
+    refunded = {payment["refundedAmount"] for payment in told["payments"]}
+    assert refunded == {"100.00", "80.00", "25.50", "0.00", "320.00"}
+    # The worker was killed in its call: the provider was asked again, and refunded once.
+    assert max(payment["requests"] or 0 for payment in told["payments"]) == 2
+    assert not list(tmp_path.iterdir())
+    assert not left_in(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    demo = subprocess.Popen(
+        [*COMMAND, "demo"],
+        cwd=PROJECT,
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(left_in(tmp_path)) < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left_in(tmp_path)
+
+        demo.send_signal(ending)
+
+        assert demo.wait(60) in {130, 143}
+        assert not left_in(tmp_path)
+        assert not list(tmp_path.iterdir())
+    finally:
+        demo.kill()
+
+
+def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -> None:
+    world = make_world()
+
+    def diagnosis() -> dict[str, Any]:
+        done = subprocess.run(
+            [*COMMAND, "doctor", "--json"],
+            cwd=PROJECT,
+            env=world.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if told["ok"] else 1)
+        return told
+
+    well = diagnosis()
+
+    assert well["ok"]
+    assert [check for check in well["checks"] if check["level"] != "ok"] == []
+    world.processes["worker1"].kill()
+    world.processes["worker1"].wait()
+    unwell = diagnosis()
+    assert [check["name"] for check in unwell["checks"] if not check["ok"]] == ["lanes"]
