@@ -171,7 +171,8 @@ class Engine:
                 return Drop("unknown saga")
             saga = self.registry.find(row.saga_type, row.definition_version)
             turned = row.status is Status.COMPENSATING and not row.claimed and row.dispatches == 0
-            if saga is None or not turned:
+            # A compensation that waits for its retry was sent long ago.
+            if saga is None or not turned or row.not_before is not None:
                 return Drop("not turned back, or sent already")
             sent = self._sent(connection, row)
             return Publish(publication(saga, sent)) if sent is not None else Drop("moved")

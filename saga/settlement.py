@@ -142,18 +142,22 @@ def apply(
             _landed(store.complete(connection, row, record, state=_state(row, by), effects=effects))
             return Next()
         case Retry():
-            return _retry(connection, row, move, by)
+            return _retry(connection, saga, row, move, by)
         case Poll(after):
             effects = {row.step: Effect.UNKNOWN}
             record = by.record("accepted", again_seconds=after.total_seconds())
-            _landed(store.poll(connection, row, record, effects=effects, after=after))
+            ends = _time_ends(saga, row, accepted=True)
+            moved = store.poll(
+                connection, row, record, effects=effects, after=after, time_ends=ends
+            )
+            _landed(moved)
             return Park()
         case AskProbe():
             return _ask_probe(connection, saga, row, move, by)
         case Compensate():
             return _compensate(connection, saga, row, move, by)
         case Rest():
-            return _rest(connection, row, move, by)
+            return _rest(connection, saga, row, move, by)
         case Fail():
             return _fail(connection, row, move, by)
         case Dispatch():
@@ -201,7 +205,16 @@ def _advance(
     return Next() if by.in_chain else Publish(publication(saga, _landed(moved)))
 
 
-def _retry(connection: Connection, row: Row, move: Retry, by: Circumstances) -> Followup:
+def _time_ends(saga: Saga[Any], row: Row, *, accepted: bool) -> bool:
+    """Whether the end of the saga's time stops the step in hand."""
+    role = saga.steps[saga.index(row.step)].role
+    stops = role is Role.COMPENSATABLE or (role is Role.PIVOT and not accepted)
+    return row.status is Status.RUNNING and stops
+
+
+def _retry(
+    connection: Connection, saga: Saga[Any], row: Row, move: Retry, by: Circumstances
+) -> Followup:
     # A short wait is a delayed message; should it be lost, recovery comes a patience later.
     held = by.in_chain and move.after <= by.timing.longest_hold
     looking = row.waiting_for is WaitingFor.SECOND_LOOK
@@ -214,6 +227,7 @@ def _retry(connection: Connection, row: Row, move: Retry, by: Circumstances) -> 
         effects={row.step: move.effect},
         not_before=max(move.after - _CLOCK_SLACK, timedelta(0)),
         wake=move.after + by.timing.patience if held else move.after,
+        time_ends=_time_ends(saga, row, accepted=row.waiting_for is WaitingFor.POLL),
         dispatches=row.dispatches if held else 0,
     )
     _landed(moved)
@@ -279,7 +293,10 @@ def _compensate(
     return Publish(publication(saga, _landed(moved)))
 
 
-def _rest(connection: Connection, row: Row, move: Rest, by: Circumstances) -> Followup:
+def _rest(
+    connection: Connection, saga: Saga[Any], row: Row, move: Rest, by: Circumstances
+) -> Followup:
+    look_at = move.look_at or row.look_at
     looks = by.timing.second_looks
     moved = store.rest(
         connection,
@@ -288,7 +305,8 @@ def _rest(connection: Connection, row: Row, move: Rest, by: Circumstances) -> Fo
         status=move.status,
         reason=move.reason,
         effects=move.effects,
-        look_at=move.look_at,
+        look_at=look_at,
+        look_index=saga.index(look_at) if look_at else None,
         error=describe(by.error) if by.error else None,
         first_look=looks[0] if looks else None,
     )

@@ -58,10 +58,10 @@ _REST = transition(
     "completed_at = clock_timestamp(), holds_key = false, not_before = NULL, dispatches = 0, "
     "effects = effects || %(effects)s::jsonb, error_message = coalesce(%(error)s, error_message), "
     "look_at = coalesce(%(look_at)s, look_at), "
-    "current_step = coalesce(%(look_at)s, look_at, current_step), waiting_for = "
-    "CASE WHEN coalesce(%(look_at)s, look_at) IS NOT NULL AND %(first_look)s IS NOT NULL "
-    "THEN 'second_look' END, wake_at = "
-    "CASE WHEN coalesce(%(look_at)s, look_at) IS NOT NULL "
+    "current_step = coalesce(%(look_at)s, current_step), "
+    "step_index = coalesce(%(look_index)s, step_index), waiting_for = "
+    "CASE WHEN %(look_at)s IS NOT NULL AND %(first_look)s IS NOT NULL THEN 'second_look' END, "
+    "wake_at = CASE WHEN %(look_at)s IS NOT NULL "
     "THEN clock_timestamp() + %(first_look)s::interval END"
 )
 
@@ -75,6 +75,7 @@ def rest(
     reason: StopReason,
     effects: Effects,
     look_at: str | None,
+    look_index: int | None,
     error: str | None,
     first_look: timedelta | None,
 ) -> Row | None:
@@ -88,6 +89,7 @@ def rest(
         reason=reason,
         effects=json.dumps(effects),
         look_at=look_at,
+        look_index=look_index,
         error=error,
         first_look=first_look,
     )

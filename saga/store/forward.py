@@ -11,7 +11,17 @@ from sqlalchemy import Connection
 from saga.moves import Effects
 from saga.position import StopReason
 from saga.row import COLUMNS, Row
-from saga.store.transition import EVENT, NEXT_ATTEMPTS, UNCLAIM, WAKE, Record, move, transition
+from saga.store.transition import (
+    CALL_ENDED,
+    EVENT,
+    NEXT_ATTEMPTS,
+    UNCLAIM,
+    WAKE,
+    WAKE_AFTER,
+    Record,
+    move,
+    transition,
+)
 
 _INSERT = f"""
 WITH moved AS (
@@ -117,9 +127,9 @@ def complete(
 
 _RETRY = transition(
     f"{UNCLAIM}, attempt = %(attempt)s, retry_count = %(attempt)s, error_message = %(error)s, "
-    "effects = effects || %(effects)s::jsonb, call_ended_at = clock_timestamp(), "
+    f"effects = effects || %(effects)s::jsonb, {CALL_ENDED}, "
     "dispatches = %(dispatches)s, not_before = clock_timestamp() + %(not_before)s, "
-    "wake_at = clock_timestamp() + %(wake)s"
+    f"wake_at = {WAKE_AFTER}"
 )
 
 
@@ -133,9 +143,13 @@ def retry(
     effects: Effects,
     not_before: timedelta,
     wake: timedelta,
+    time_ends: bool,
     dispatches: int,
 ) -> Row | None:
-    """An attempt failed; the next one may begin after ``not_before``."""
+    """An attempt failed; the next one may begin after ``not_before``.
+
+    ``time_ends``: wake no later than the saga's time does, for then it stops.
+    """
     return move(
         connection,
         _RETRY,
@@ -147,6 +161,7 @@ def retry(
         effects=json.dumps(effects),
         not_before=not_before,
         wake=wake,
+        time_ends=time_ends,
         dispatches=dispatches,
     )
 
@@ -154,23 +169,32 @@ def retry(
 _POLL = transition(
     f"{UNCLAIM}, attempt = attempt - 1, waiting_for = 'poll', dispatches = 0, "
     "effects = effects || %(effects)s::jsonb, error_message = NULL, "
-    "call_ended_at = clock_timestamp(), not_before = clock_timestamp() + %(after)s, "
-    "wake_at = clock_timestamp() + %(after)s"
+    f"{CALL_ENDED}, not_before = clock_timestamp() + %(wake)s, wake_at = {WAKE_AFTER}"
 )
 
 
 def poll(
-    connection: Connection, row: Row, record: Record, *, effects: Effects, after: timedelta
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    effects: Effects,
+    after: timedelta,
+    time_ends: bool,
 ) -> Row | None:
-    """The provider took the order: park, give the attempt back, and ask ``after`` this long."""
-    return move(connection, _POLL, row, record, effects=json.dumps(effects), after=after)
+    """The provider took the order: park, give the attempt back, and ask ``after`` this long.
+
+    ``time_ends`` as for ``retry``.
+    """
+    known = json.dumps(effects)
+    return move(connection, _POLL, row, record, effects=known, wake=after, time_ends=time_ends)
 
 
 _ASK_PROBE = transition(
     f"{UNCLAIM}, waiting_for = 'probe', stop_reason = %(reason)s, "
     "attempt = %(attempt)s, error_message = coalesce(%(error)s, error_message), "
     "effects = effects || %(effects)s::jsonb, epoch = epoch + %(raise_epoch)s, "
-    "call_ended_at = coalesce(%(call_ended_at)s, call_ended_at, clock_timestamp()), "
+    "call_ended_at = coalesce(GREATEST(%(call_ended_at)s, call_ended_at), clock_timestamp()), "
     "dispatches = %(dispatches)s, not_before = clock_timestamp() + %(after)s, "
     "wake_at = clock_timestamp() + %(wake)s"
 )

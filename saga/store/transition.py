@@ -17,6 +17,14 @@ WAKE = (
     "CASE WHEN timeout_at > clock_timestamp() THEN timeout_at END)"
 )
 
+# The same for a wait that is known; what the end of the saga's time does not stop waits it out.
+WAKE_AFTER = (
+    "LEAST(clock_timestamp() + %(wake)s, "
+    "CASE WHEN %(time_ends)s AND timeout_at > clock_timestamp() THEN timeout_at END)"
+)
+
+# A call that was lost may last longer than those that came after it.
+CALL_ENDED = "call_ended_at = GREATEST(call_ended_at, clock_timestamp())"
 
 UNCLAIM = "claimed_by = NULL, claim_deadline = NULL"
 

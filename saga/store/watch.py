@@ -14,7 +14,7 @@ from saga.store.transition import UNCLAIM, WAKE, Record, move, transition
 _DISPATCH = transition(
     f"{UNCLAIM}, dispatches = dispatches + 1, epoch = epoch + %(raise_epoch)s, "
     "effects = effects || %(effects)s::jsonb, overdue = overdue OR %(overdue)s, "
-    "call_ended_at = coalesce(%(call_ended_at)s, call_ended_at), not_before = NULL, "
+    "call_ended_at = GREATEST(%(call_ended_at)s, call_ended_at), not_before = NULL, "
     "error_message = coalesce(%(error)s, error_message), retry_count = attempt, "
     f"unknown_since = NULL, wake_at = {WAKE}"
 )
