@@ -49,7 +49,11 @@ class Stage:
         inherited = {
             name: text for name, text in os.environ.items() if not name.startswith(_OF_OTHER_STACKS)
         }
-        self._environment = inherited | _SHORT_TIMES
+        # What a killed worker leaves in the temporary folder goes with ours.
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        temporary.chmod(0o1777)
+        self._environment = inherited | _SHORT_TIMES | {"TMPDIR": str(temporary)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -86,6 +86,7 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(
         assert not list(tmp_path.iterdir())
     finally:
         demo.kill()
+        demo.wait()
 
 
 def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -> None:
@@ -108,7 +109,6 @@ def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -
 
     assert well["ok"]
     assert [check for check in well["checks"] if check["level"] != "ok"] == []
-    world.processes["worker1"].kill()
-    world.processes["worker1"].wait()
+    world.kill("worker1")
     unwell = diagnosis()
     assert [check["name"] for check in unwell["checks"] if not check["ok"]] == ["lanes"]

@@ -16,7 +16,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
     payment_id: str
-    amount: Annotated[Decimal, Field(ge=Decimal("0.01"), max_digits=9, decimal_places=2)]
+    amount: Annotated[Decimal, Field(ge=Decimal("0.01"), le=Decimal(1_000_000), decimal_places=2)]
     reason: str
 
 
