@@ -1,12 +1,15 @@
 # ruff: noqa: ARG001 - a step takes what its kind is given, used or not
-"""A Celery app with a saga whose steps kill their own process, every time."""
+"""A Celery app with a saga of which one step misbehaves, every time."""
 
 import os
 import signal
+import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -31,9 +34,10 @@ from settings import settings
 
 
 class Trial(BaseModel):
-    """``deadly`` names the step that kills its process."""
+    """``deadly`` names the step that misbehaves, ``manner`` says how."""
 
     deadly: str
+    manner: str = "kill"
 
 
 _outside = connect(settings.database_url.get_secret_value(), pool_size=1)
@@ -43,8 +47,17 @@ def _run(name: str, state: Trial) -> None:
     """Leave a trace that no rollback removes, then live or die."""
     with _outside.begin() as connection:
         connection.execute(text("INSERT INTO trial_run VALUES (:name)"), {"name": name})
-    if state.deadly == name:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if state.deadly != name:
+        return
+    match state.manner:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "oversleep":
+            time.sleep(60)
+        case "ignore the soft limit":
+            with suppress(SoftTimeLimitExceeded):
+                time.sleep(60)
+            time.sleep(60)
 
 
 @transactional("trial.first")
@@ -82,6 +95,7 @@ def fourth(state: Trial, session: Session) -> Trial:
 
 
 QUICKLY = RetryPolicy(retries=3, first=timedelta(seconds=1), longest=timedelta(seconds=1))
+LIMIT = timedelta(seconds=2)
 
 trial = Saga(
     name="trial",
@@ -93,16 +107,17 @@ trial = Saga(
             first,
             compensation=compensate_first,
             retry=QUICKLY,
+            timeout=LIMIT,
             compensation_retry=QUICKLY,
         ),
         compensatable(
             second,
             compensation=compensate_second,
             retry=QUICKLY,
-            timeout=timedelta(seconds=5),
+            timeout=LIMIT,
         ),
-        pivot(third, retry=QUICKLY),
-        retriable(fourth, retry=QUICKLY),
+        pivot(third, retry=QUICKLY, timeout=LIMIT),
+        retriable(fourth, retry=QUICKLY, timeout=LIMIT),
     ],
 )
 
@@ -117,9 +132,9 @@ engine = Engine(
 register(celery, engine)
 
 
-def start(deadly: str) -> Any:
+def start(deadly: str, manner: str) -> Any:
     with Session(engine.database) as session:
-        started = engine.start(session, trial, Trial(deadly=deadly))
+        started = engine.start(session, trial, Trial(deadly=deadly, manner=manner))
         session.commit()
     return started.saga_id
 
@@ -127,4 +142,4 @@ def start(deadly: str) -> Any:
 if __name__ == "__main__":
     import sys
 
-    print(start(sys.argv[1]))
+    print(start(*sys.argv[1:]))
