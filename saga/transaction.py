@@ -3,11 +3,10 @@
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy.orm import Session
 
 from saga import store
 from saga.database import is_away
@@ -21,28 +20,8 @@ from saga.registry import Place
 from saga.row import Row
 from saga.runtime import Delivery, Runtime, counted, failure, forward, hold
 from saga.settlement import Circumstances, apply, broken_state
+from saga.step_session import StepSession
 from saga.task import Transactional, TransactionalCompensation
-
-
-class StepSession(Session):
-    """A session whose transaction belongs to the engine."""
-
-    def commit(self) -> NoReturn:
-        raise StepMisbehaved("a step must not commit: its SQL and its record are one commit")
-
-    def rollback(self) -> NoReturn:
-        raise StepMisbehaved("a step must not roll back: raise an error instead")
-
-    def close(self) -> NoReturn:
-        raise StepMisbehaved("a step must not close its session")
-
-    def settle(self) -> None:
-        """Commit, as the engine."""
-        super().commit()
-
-    def give_back(self) -> None:
-        """Roll back whatever is open, and return the connection, as the engine."""
-        super().close()
 
 
 @dataclass(frozen=True)
@@ -90,9 +69,9 @@ class Transaction:
             return moved or Drop("moved meanwhile")
 
     def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
-        session = StepSession(self.runtime.database, expire_on_commit=False)
+        session = StepSession(self.runtime.database)
         try:
-            connection = session.connection()
+            connection = session.open()
             admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
             if isinstance(admitted, Drop):
                 return admitted
@@ -123,17 +102,17 @@ class Transaction:
             session.give_back()
 
     def _work(
-        self, saga: Saga[Any], row: Row, session: Session
+        self, saga: Saga[Any], row: Row, session: StepSession
     ) -> tuple[Succeeded, dict[str, Any] | None]:
         state = saga.state.model_validate(row.state)
         if isinstance(self.place.work, Transactional):
             new = self.place.work(state, session)
-            session.flush()
+            session.flush_whole()
             return Succeeded(), new.model_dump(mode="json")
         assert isinstance(self.place.work, TransactionalCompensation)
         known = forward(row)
         self.place.work(state, session, known)
-        session.flush()
+        session.flush_whole()
         return Succeeded(known.effect), None
 
     def _failed(self, before: Row, error: Exception, began: float, *, is_counted: bool) -> Followup:
