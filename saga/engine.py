@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from saga import queries, store
 from saga.call import Call
 from saga.definition import Saga
-from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused
+from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused, StartError
 from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
 from saga.outbox import after_commit
 from saga.position import Status
@@ -81,8 +81,8 @@ class Engine:
 
         The same idempotency key with the same state gives the same saga again. When the broker is
         away the saga is started all the same, and recovery publishes it. Raises
-        IdempotencyKeyReused, BusinessKeyTaken, or DefinitionError for a saga that this engine was
-        not given.
+        IdempotencyKeyReused, BusinessKeyTaken, a StartError when another saga has ``saga_id``, or
+        DefinitionError for a saga that this engine was not given.
         """
         if not self.registry.knows(saga):
             raise DefinitionError(saga.name, ["this engine was not given it; see Engine(sagas=…)"])
@@ -113,8 +113,14 @@ class Engine:
             if row is not None:
                 break
             # Whoever holds a key may come to rest between our two statements: then try again.
+            if idempotency_key is not None and queries.started_with(
+                connection, saga.name, idempotency_key
+            ):
+                continue
             if business_key is not None:
                 self.refuse_taken(session, business_key)
+            if saga_id is not None and queries.exists(connection, saga_id):
+                raise StartError(f"another saga has the id {saga_id} already")
         first = publication(saga, row)
         after_commit(session, lambda: self._publish_or_leave(first))
         return Started(saga_id=row.saga_id, status=row.status, is_new=True)

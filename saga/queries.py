@@ -126,6 +126,12 @@ def holder_of(connection: Connection, business_key: str) -> UUID | None:
     return found
 
 
+def exists(connection: Connection, saga_id: UUID) -> bool:
+    """Whether any saga has this id."""
+    sql = "SELECT EXISTS (SELECT FROM saga_state WHERE saga_id = %(saga_id)s)"
+    return bool(connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).scalar_one())
+
+
 def why_not(connection: Connection, place: Place, saga_id: UUID, *, epoch: int) -> str:
     """Why a message may not act: one of a few words, for counting."""
     sql = f"{_SELECT} WHERE saga_id = %(saga_id)s"
