@@ -81,6 +81,7 @@ def describe(error: Exception, *, longest: int = 500) -> str:
     """One line about an error, for the row and for people; bounded, without SQL parameters."""
     said = getattr(error, "orig", None) or error
     text = " ".join(f"{type(said).__name__}: {said}".replace("\0", "").split())
+    text = text.encode(errors="replace").decode()  # lone surrogates are not for a database
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
