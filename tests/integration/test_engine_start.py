@@ -1,0 +1,243 @@
+"""Starting a saga inside the caller's own transaction."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from saga import (
+    BusinessKeyTaken,
+    DefinitionError,
+    IdempotencyKeyReused,
+    Refused,
+    Saga,
+    Started,
+    StartError,
+)
+from saga.followup import Lane
+from tests.integration.shop import Order, Shop
+from tests.integration.shop import shop as shop_saga
+
+pytestmark = pytest.mark.integration
+
+TEA, RICE = Order(item="tea"), Order(item="rice")
+
+
+def count(shop: Shop, table: str = "saga_state") -> int:
+    with shop.database.begin() as connection:
+        found: int = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+        return found
+
+
+def test_nothing_is_published_before_the_callers_commit(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        started = shop.engine.start(session, shop.saga, TEA)
+        assert count(shop) == 0
+        assert not shop.broker.published
+        session.commit()
+
+    (publication,) = shop.broker.published
+    assert count(shop) == 1
+    assert publication.saga_id == started.saga_id
+    assert publication.lane is Lane.NEW
+    assert publication.tasks == (
+        *("shop.reserve", "shop.ship", "shop.pay", "shop.book", "shop.tell"),
+    )
+
+
+def test_a_start_that_is_rolled_back_leaves_nothing(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        shop.engine.start(session, shop.saga, TEA)
+        session.rollback()
+        session.commit()
+
+    assert (count(shop), count(shop, "saga_event")) == (0, 0)
+    assert not shop.broker.published
+
+
+def test_a_session_that_is_closed_without_a_commit_publishes_nothing_later(shop: Shop) -> None:
+    session = Session(shop.database)
+    shop.engine.start(session, shop.saga, TEA)
+    session.close()
+    second = shop.engine.start(session, shop.saga, RICE)
+    session.commit()
+    session.close()
+
+    assert [publication.saga_id for publication in shop.broker.published] == [second.saga_id]
+
+
+def test_a_start_stands_or_falls_with_the_callers_own_rows(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        shop.engine.start(session, shop.saga, TEA)
+        session.execute(text("INSERT INTO did VALUES ('mine')"))
+        session.commit()
+
+    assert shop.did() == {"mine"}
+    assert count(shop) == 1
+
+
+def test_a_savepoint_that_is_released_publishes_nothing_yet(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        with session.begin_nested(), session.begin_nested():
+            shop.engine.start(session, shop.saga, TEA)
+        assert not shop.broker.published
+        session.commit()
+
+    assert len(shop.broker.published) == 1
+
+
+def test_a_savepoint_that_is_rolled_back_takes_its_saga_along(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        kept = shop.engine.start(session, shop.saga, TEA)
+        savepoint = session.begin_nested()
+        with session.begin_nested():
+            shop.engine.start(session, shop.saga, RICE)
+        savepoint.rollback()
+        also = shop.engine.start(session, shop.saga, RICE)
+        session.commit()
+
+    assert count(shop) == 2
+    published = [publication.saga_id for publication in shop.broker.published]
+    assert published == [kept.saga_id, also.saga_id]
+
+
+def test_a_session_may_start_sagas_in_many_transactions(shop: Shop) -> None:
+    with Session(shop.database) as session:
+        for _ in range(3):
+            shop.engine.start(session, shop.saga, TEA)
+            session.commit()
+
+    assert len(shop.broker.published) == 3
+
+
+def test_a_broker_that_is_away_does_not_stop_a_start(shop: Shop) -> None:
+    shop.broker.is_away = True
+    saga_id = shop.start()
+    assert shop.status(saga_id) == "RUNNING"
+
+    shop.broker.is_away = False
+    shop.let_pass(shop.engine.timing.patience)
+    shop.recover()
+    shop.work_off()
+
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_saga_that_the_engine_was_not_given_is_not_started(shop: Shop) -> None:
+    other: Saga[Order] = shop_saga(shop.script, version=2)
+    with Session(shop.database) as session, pytest.raises(DefinitionError):
+        shop.engine.start(session, other, TEA)
+
+
+def started(shop: Shop, state: Order = TEA, **options: str) -> Started:
+    with Session(shop.database) as session, session.begin():
+        return shop.engine.start(session, shop.saga, state, **options)  # type: ignore[arg-type]
+
+
+def test_the_same_idempotency_key_and_input_is_the_same_saga(shop: Shop) -> None:
+    first = started(shop, idempotency_key="k", business_key="order:1")
+    again = started(shop, idempotency_key="k", business_key="order:1")
+
+    assert first.is_new
+    assert not again.is_new
+    assert again.saga_id == first.saga_id
+    assert (count(shop), len(shop.broker.published)) == (1, 1)
+
+
+def test_the_same_idempotency_key_tells_where_its_saga_stands(shop: Shop) -> None:
+    started(shop, idempotency_key="k")
+    shop.work_off()
+
+    assert started(shop, idempotency_key="k").status == "COMPLETED"
+
+
+def test_the_same_idempotency_key_with_another_input_is_an_error(shop: Shop) -> None:
+    first = started(shop, idempotency_key="k")
+
+    with pytest.raises(IdempotencyKeyReused) as reused:
+        started(shop, RICE, idempotency_key="k")
+
+    assert reused.value.saga_id == first.saga_id
+    assert count(shop) == 1
+
+
+def test_a_business_key_belongs_to_one_open_saga(shop: Shop) -> None:
+    first = started(shop, business_key="order:1")
+
+    with pytest.raises(BusinessKeyTaken) as taken:
+        started(shop, business_key="order:1")
+    assert taken.value.saga_id == first.saga_id
+    assert started(shop, business_key="order:2").is_new
+
+    shop.work_off()
+    assert started(shop, business_key="order:1").is_new
+
+
+def test_a_business_key_is_free_once_its_saga_is_compensated(shop: Shop) -> None:
+    shop.script.say("reserve", Refused("sold out"))
+    started(shop, business_key="order:1")
+    shop.work_off()
+
+    assert started(shop, business_key="order:1").is_new
+
+
+def test_a_business_key_stays_taken_while_a_person_must_decide(shop: Shop) -> None:
+    shop.script.say("book", Refused("broken"))
+    first = started(shop, business_key="order:1")
+    shop.work_off()
+    assert shop.status(first.saga_id) == "FAILED"
+
+    with pytest.raises(BusinessKeyTaken):
+        started(shop, business_key="order:1")
+
+
+def race(shop: Shop, threads: int, **options: str) -> list[Started | StartError]:
+    barrier = Barrier(threads)
+
+    def one(_: int) -> Started | StartError:
+        barrier.wait()
+        try:
+            return started(shop, **options)
+        except StartError as error:
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(threads)))
+
+
+def test_of_twenty_racing_for_a_business_key_one_wins_and_the_others_learn_who(shop: Shop) -> None:
+    outcomes = race(shop, 20, business_key="order:1")
+
+    (winner,) = [each for each in outcomes if isinstance(each, Started)]
+    losers = [each for each in outcomes if isinstance(each, BusinessKeyTaken)]
+    assert {loser.saga_id for loser in losers} == {winner.saga_id}
+    assert (len(losers), count(shop), len(shop.broker.published)) == (19, 1, 1)
+
+
+def test_twenty_racing_with_one_idempotency_key_get_the_same_saga(shop: Shop) -> None:
+    outcomes = race(shop, 20, idempotency_key="k", business_key="order:1")
+
+    assert all(isinstance(each, Started) for each in outcomes)
+    found = [each for each in outcomes if isinstance(each, Started)]
+    assert len({each.saga_id for each in found}) == 1
+    assert [each.is_new for each in found].count(True) == 1
+    assert (count(shop), len(shop.broker.published)) == (1, 1)
+
+
+def test_an_id_that_is_taken_is_an_error(shop: Shop) -> None:
+    saga_id = uuid4()
+
+    def start(chosen: UUID) -> Started:
+        with Session(shop.database) as session, session.begin():
+            session.execute(text("SET LOCAL statement_timeout = '2s'"))
+            return shop.engine.start(session, shop.saga, TEA, saga_id=chosen)
+
+    assert start(saga_id).saga_id == saga_id
+    began = time.monotonic()
+    with pytest.raises(StartError):
+        start(saga_id)
+    assert time.monotonic() - began < 1
