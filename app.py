@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
@@ -15,6 +16,9 @@ from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
 from workflows import RefundInput, refund, request_refund
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 configure()
 
@@ -38,12 +42,28 @@ def migrate() -> None:
     command.upgrade(migrations, "head")
 
 
+pending_migrations = partial(health.pending, migrations)
+
+
+def create_api() -> "FastAPI":
+    """What ``uvicorn --factory app:create_api`` serves."""
+    from api import create_app  # noqa: PLC0415 - workers and the command line need no web server
+
+    key = settings.saga_api_key
+    return create_app(
+        engine,
+        api_key=None if key is None else key.get_secret_value(),
+        pending_migrations=pending_migrations,
+    )
+
+
 saga_app = SagaApp(
     celery=celery,
     engine=engine,
     migrate=migrate,
-    pending_migrations=partial(health.pending, migrations),
+    pending_migrations=pending_migrations,
     findings=health.findings,
+    api_target="app:create_api",
     producers={refund.name: Producer(input=RefundInput, start=request_refund)},
     processes=[
         ExtraProcess(

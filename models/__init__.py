@@ -3,6 +3,7 @@
 from models.base import Base
 from models.money import decimal_text
 from models.order import Order, OrderStatus
+from models.order_view import OrderView
 from models.payment import Payment, PaymentMethod, PaymentStatus, Refund
 from models.payment_view import PaymentView
 from models.refund_state import RefundState
@@ -11,6 +12,7 @@ __all__ = [
     "Base",
     "Order",
     "OrderStatus",
+    "OrderView",
     "Payment",
     "PaymentMethod",
     "PaymentStatus",

@@ -1,5 +1,11 @@
 """The story: one file a saga, with its order, roles, compensations, retries and timeout."""
 
-from workflows.payment_refund import RefundInput, refund, request_refund
+from workflows.payment_refund import (
+    PaymentNotFound,
+    RefundInput,
+    RefundTerms,
+    refund,
+    request_refund,
+)
 
-__all__ = ["RefundInput", "refund", "request_refund"]
+__all__ = ["PaymentNotFound", "RefundInput", "RefundTerms", "refund", "request_refund"]

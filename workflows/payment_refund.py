@@ -1,10 +1,18 @@
 """Refund a payment: it ends with the money back and booked, or as if nobody had asked."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -100,31 +108,56 @@ def _no_nul(value: Any) -> Any:
     return value
 
 
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DECIMALS = 2
+
+
 def _exact(value: Any) -> Any:
-    """A JSON number by its digits: 0.1 means 0.1, not the float beside it."""
+    """An amount by its digits: 0.1 means 0.1, not the float beside it, and 1.000 is too exact."""
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
-    return str(value) if isinstance(value, float) else value
+    if isinstance(value, str) and not _AMOUNT.fullmatch(value):
+        raise ValueError("must be an amount such as 12.50")
+    if not isinstance(value, str | float | Decimal):
+        return value
+    number = Decimal(str(value))
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -_DECIMALS:
+        raise ValueError("must have at most two decimals")
+    return number
 
 
 Money = Annotated[
     Decimal,
     BeforeValidator(_exact),
-    Field(ge=Decimal("0.01"), le=Decimal(1_000_000), max_digits=9, decimal_places=2),
+    Field(ge=Decimal("0.01"), le=Decimal(1_000_000), max_digits=9, decimal_places=_DECIMALS),
+    WithJsonSchema(
+        {
+            "description": "At most two decimals.",
+            "anyOf": [
+                {"type": "number", "minimum": 0.01, "maximum": 1_000_000, "multipleOf": 0.01},
+                {"type": "string", "pattern": r"^(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,2})?$"},
+            ],
+        }
+    ),
 ]
-Text = Annotated[str, BeforeValidator(_no_nul)]
 
 
-class RefundInput(BaseModel):
-    """What a producer asks for. ``amount`` has at most two decimals."""
+class RefundTerms(BaseModel):
+    """How much, and why. ``amount`` has at most two decimals."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
-    payment_id: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_no_nul)]
     amount: Money
     reason: Annotated[
         str, StringConstraints(min_length=1, max_length=500), BeforeValidator(_no_nul)
     ]
+
+
+class RefundInput(RefundTerms):
+    """What a producer asks for."""
+
+    payment_id: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_no_nul)]
 
 
 def request_refund(

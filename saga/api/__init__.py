@@ -5,6 +5,7 @@ Every error is an RFC 9457 problem, and every route but those of health wants th
 
 from saga.api.application import create_app
 from saga.api.exact import ExactRoute
+from saga.api.health import PendingMigrations
 from saga.api.problems import answers, problem
 
-__all__ = ["ExactRoute", "answers", "create_app", "problem"]
+__all__ = ["ExactRoute", "PendingMigrations", "answers", "create_app", "problem"]

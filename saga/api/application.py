@@ -1,15 +1,14 @@
 """Puts the HTTP face together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import HTTPBearer
-from sqlalchemy import Connection
 
 from saga.api import health, sagas
 from saga.api.guard import Guard
-from saga.api.health import engine_is_migrated
+from saga.api.health import PendingMigrations
 from saga.api.problems import Problem, handle_errors
 from saga.engine import Engine
 
@@ -22,18 +21,18 @@ def create_app(
     *,
     api_key: str | None,
     routers: Iterable[APIRouter] = (),
-    is_migrated: Callable[[Connection], bool] = engine_is_migrated,
+    pending_migrations: PendingMigrations = lambda _connection: (),
     title: str = "celery-sagas",
 ) -> FastAPI:
     """An ASGI application with the engine's routes and ``routers``.
 
-    Without an ``api_key`` every protected route answers 401. ``is_migrated`` is asked by
-    ``/readyz``.
+    Without an ``api_key`` every protected route answers 401. ``pending_migrations`` are
+    the application's own, as in SagaApp; ``/readyz`` says no while there are any.
     """
     app = FastAPI(title=title, separate_input_output_schemas=False)
     app.add_middleware(Guard, api_key=api_key, open_paths=health.PATHS)
     handle_errors(app)
-    app.include_router(health.router(engine, is_migrated))
+    app.include_router(health.router(engine, pending_migrations))
     for router in (sagas.router(engine), *routers):
         app.include_router(router, dependencies=[Security(_key)])
     _describe_problems(app)
@@ -41,16 +40,23 @@ def create_app(
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """FastAPI knows no other media type for errors than application/json; put ours in."""
+    """Let OpenAPI tell our problems and not FastAPI's own errors, which nobody is ever sent."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         described = describe()
         schemas = described.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(shape.pop("$defs"))
-            schemas["Problem"] = shape
+        if "Problem" in schemas:
+            return described
+        shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= shape.pop("$defs")
+        schemas["Problem"] = shape
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for path in described["paths"].values():
+            for operation in path.values():
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """``/healthz``: the process lives. ``/readyz``: it can do its work. Both are open to everybody."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,13 +21,10 @@ log = structlog.get_logger("saga")
 
 PATHS = ("/healthz", "/readyz")
 
-
-def engine_is_migrated(connection: Connection) -> bool:
-    """Whether the engine's own tables are at least as new as this release."""
-    return schema.version(connection) >= schema.LATEST
+PendingMigrations = Callable[[Connection], Iterable[str]]
 
 
-def router(engine: Engine, is_migrated: Callable[[Connection], bool]) -> APIRouter:
+def router(engine: Engine, pending_migrations: PendingMigrations) -> APIRouter:
     """Health, with what is missing; nothing secret."""
     routes = APIRouter(tags=["health"])
 
@@ -39,7 +36,7 @@ def router(engine: Engine, is_migrated: Callable[[Connection], bool]) -> APIRout
     @routes.get("/readyz", responses={503: {"description": "Database or migrations are missing."}})
     def readyz() -> JSONResponse:
         """Tell whether sagas can be started. The broker is told of, and not needed for that."""
-        checks = _checks(engine, is_migrated)
+        checks = _checks(engine, pending_migrations)
         ready = checks["database"]["ok"] and checks["migrations"]["ok"]
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return JSONResponse(body, status_code=200 if ready else 503)
@@ -47,7 +44,7 @@ def router(engine: Engine, is_migrated: Callable[[Connection], bool]) -> APIRout
     return routes
 
 
-def _checks(engine: Engine, is_migrated: Callable[[Connection], bool]) -> dict[str, Any]:
+def _checks(engine: Engine, pending_migrations: PendingMigrations) -> dict[str, Any]:
     checks: dict[str, Any] = {
         "database": {"ok": False},
         "migrations": {"ok": False},
@@ -58,8 +55,8 @@ def _checks(engine: Engine, is_migrated: Callable[[Connection], bool]) -> dict[s
         with engine.database.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
             checks["database"]["ok"] = True
-            checks["migrations"]["ok"] = is_migrated(connection)
-            if checks["migrations"]["ok"]:
+            if schema.version(connection) >= schema.LATEST:
+                checks["migrations"]["ok"] = not list(pending_migrations(connection))
                 checks["recovery"] = _last_scan(connection)
     except SQLAlchemyError as error:
         log.warning("not ready", why=str(error))

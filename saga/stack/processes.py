@@ -123,7 +123,7 @@ def beat(ground: Ground, app: SagaApp) -> Process:
 def api(ground: Ground, target: str) -> Process:
     url = ground.url("api")
     port = str(urllib.parse.urlsplit(url).port)
-    factory = ["--factory"] if target.endswith(":create_app") else []
+    factory = ["--factory"] if target.rpartition(":")[2].startswith("create_") else []
     listen = ["--host=127.0.0.1", f"--port={port}", "--timeout-graceful-shutdown=5"]
     command = [sys.executable, "-m", "uvicorn", target, *factory, *listen]
 

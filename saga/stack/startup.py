@@ -21,6 +21,9 @@ from saga.stack.processes import Ground
 from saga.stack.standing import Stack, await_whole, running
 from saga.stack.supervisor import Process, Supervisor
 
+# An API that asks everybody for a key also does so where nothing is.
+_NO_CONSOLE = {None, HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED}
+
 
 class StackFailedError(Exception):
     """The stack did not come up; the message says which part, with the end of its log.
@@ -171,7 +174,7 @@ def _console(api_url: str | None) -> str | None:
     if api_url is None:
         return None
     status = processes.status_of(f"{api_url}/console")
-    return None if status in {None, HTTPStatus.NOT_FOUND} else f"{api_url}/console"
+    return None if status in _NO_CONSOLE else f"{api_url}/console"
 
 
 def _keep_out_of_git(data: Path) -> None:

@@ -1,0 +1,529 @@
+"""The HTTP API, served for real, over a real database; the broker is a list."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from httpx import Client, Response
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from api import create_app
+from models import Order, OrderStatus, Payment, PaymentMethod, PaymentStatus
+from saga import Engine, connect
+from saga.followup import BrokerAway, Lane, Publication
+from workflows import refund
+
+pytestmark = pytest.mark.integration
+
+KEY = "the key of these tests"
+ASKED = {"amount": "40.00", "reason": "broken"}
+
+
+@dataclass
+class Broker:
+    """Keeps what is published; ``away`` takes nothing."""
+
+    published: list[Publication] = field(default_factory=list)
+    away: bool = False
+
+    def publish(self, publication: Publication) -> None:
+        if self.away:
+            raise BrokerAway("nobody there")
+        self.published.append(publication)
+
+    def waiting(self, lane: Lane) -> int:  # noqa: ARG002
+        if self.away:
+            raise BrokerAway("nobody there")
+        return 0
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def engine(database: Database, broker: Broker) -> Engine:
+    return Engine(database=database, sagas=[refund], publisher=broker)
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[Client]:
+    config = uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def stranger(engine: Engine) -> Iterator[Client]:
+    """Somebody without a key."""
+    with served(create_app(engine, api_key=KEY)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(stranger: Client) -> Client:
+    stranger.headers["Authorization"] = f"Bearer {KEY}"
+    return stranger
+
+
+@pytest.fixture
+def payment(database: Database) -> str:
+    return a_payment(database)
+
+
+def a_payment(database: Database, *, status: PaymentStatus = PaymentStatus.SUCCESS) -> str:
+    with Session(database) as session, session.begin():
+        order = Order(user_id="user 1", amount_minor=10_000, status=OrderStatus.PAID)
+        session.add(order)
+        session.flush()
+        payment = Payment(
+            payment_no=f"PAY{uuid4().int}",
+            order_id=order.id,
+            user_id="user 1",
+            method=PaymentMethod.WECHAT,
+            amount_minor=10_000,
+            status=status,
+        )
+        session.add(payment)
+        session.flush()
+        return payment.id
+
+
+def ask(client: Client, payment: str, asked: Any = None, key: str | None = None) -> Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    path = f"/api/billing/payments/{payment}/refund"
+    return client.post(path, json=ASKED if asked is None else asked, headers=headers)
+
+
+def send(client: Client, payment: str, body: str | bytes) -> Response:
+    headers = {"Content-Type": "application/json"}
+    path = f"/api/billing/payments/{payment}/refund"
+    return client.post(path, content=body, headers=headers)
+
+
+def assert_problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "errors"} <= told.keys()
+    assert told["status"] == status
+    if fields:
+        assert [error["field"] for error in told["errors"]] == list(fields)
+    return told
+
+
+def count(database: Database, table: str) -> int:
+    with database.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_a_refund_is_accepted_published_and_told_with_its_payment(
+    client: Client, broker: Broker, payment: str
+) -> None:
+    response = ask(client, payment)
+
+    assert response.status_code == 202
+    told = response.json()
+    assert told["sagaId"] == str(broker.published[0].saga_id)
+    assert told["payment"] == client.get(f"/api/payments/{payment}").json()
+    assert told["payment"]["amount"] == "100.00"
+    assert told["payment"]["refundedAmount"] == "0.00"
+    assert told["payment"]["status"] == "success"
+    assert set(told["payment"]) == {
+        *("id", "paymentNo", "orderId", "userId", "method", "currency"),
+        *("amount", "refundedAmount", "status"),
+    }
+
+
+def test_an_order_is_told(client: Client, payment: str) -> None:
+    order_id = client.get(f"/api/payments/{payment}").json()["orderId"]
+
+    assert client.get(f"/api/orders/{order_id}").json() == {
+        "id": order_id,
+        "userId": "user 1",
+        "currency": "CNY",
+        "amount": "100.00",
+        "status": "paid",
+    }
+
+
+def test_a_start_is_one_transaction(client: Client, database: Database, payment: str) -> None:
+    with database.connect() as connection:
+        before = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+        connection.commit()
+        ask(client, payment)
+        after = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+
+    assert after - before == 2  # the start's, and our own question
+
+
+def test_while_the_broker_is_away_a_refund_is_accepted_all_the_same(
+    client: Client, broker: Broker, database: Database, payment: str
+) -> None:
+    broker.away = True
+
+    assert ask(client, payment).status_code == 202
+    assert count(database, "saga_state") == 1
+
+
+def test_the_same_key_and_body_are_the_same_saga(
+    client: Client, database: Database, broker: Broker, payment: str
+) -> None:
+    first = ask(client, payment, key="refund 1")
+    with database.begin() as connection:
+        connection.execute(text("UPDATE payments SET status = 'refunding'"))
+    again = ask(client, payment, key="refund 1")
+
+    assert again.status_code == 202
+    assert again.json()["sagaId"] == first.json()["sagaId"]
+    assert again.json()["payment"]["status"] == "refunding"
+    assert len(broker.published) == count(database, "saga_state") == 1
+
+
+def test_the_same_amount_written_otherwise_is_the_same_body(client: Client, payment: str) -> None:
+    first = ask(client, payment, {"amount": "40.00", "reason": "broken"}, key="refund 1")
+    again = ask(client, payment, {"amount": 40, "reason": "broken"}, key="refund 1")
+
+    assert again.json() == first.json()
+
+
+def test_the_same_key_with_another_body_is_refused(client: Client, payment: str) -> None:
+    first = ask(client, payment, key="refund 1")
+    other = ask(client, payment, {"amount": "40.01", "reason": "broken"}, key="refund 1")
+
+    told = assert_problem(other, 422, "Idempotency-Key")
+    assert told["sagaId"] == first.json()["sagaId"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_an_idempotency_key_has_its_bounds(client: Client, payment: str, key: str) -> None:
+    assert_problem(ask(client, payment, key=key), 422, "Idempotency-Key")
+
+
+def test_a_second_refund_is_told_which_one_is_under_way(client: Client, payment: str) -> None:
+    first = ask(client, payment)
+
+    told = assert_problem(ask(client, payment), 409)
+    assert told["sagaId"] == first.json()["sagaId"]
+    assert first.json()["sagaId"] in told["detail"]
+
+
+def test_of_twenty_refunds_at_once_one_is_accepted(
+    client: Client, database: Database, payment: str
+) -> None:
+    with ThreadPoolExecutor(20) as askers:
+        answers = list(askers.map(lambda _: ask(client, payment), range(20)))
+
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 19
+    assert len({answer.json()["sagaId"] for answer in answers}) == 1
+    assert count(database, "saga_state") == 1
+
+
+def test_of_twenty_calls_with_one_key_all_are_the_same_saga(
+    client: Client, database: Database, payment: str
+) -> None:
+    with ThreadPoolExecutor(20) as askers:
+        answers = list(askers.map(lambda _: ask(client, payment, key="one"), range(20)))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["sagaId"] for answer in answers}) == 1
+    assert count(database, "saga_state") == 1
+
+
+@pytest.mark.parametrize("status", [one for one in PaymentStatus if one != "success"])
+def test_what_is_not_a_successful_payment_is_not_refundable(
+    client: Client, database: Database, status: PaymentStatus
+) -> None:
+    told = assert_problem(ask(client, a_payment(database, status=status)), 409)
+
+    assert status in told["detail"]
+    assert "sagaId" not in told
+    assert count(database, "saga_state") == 0
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *('"0"', "0", "0.00", "-1", '"-0.01"', "0.001", '"1.005"', "1.000", '"40.000"'),
+        *("NaN", "Infinity", "-Infinity", '"NaN"', '"inf"', '"ten"', '""', '" 1"', '"1_0"'),
+        *('"\u0661"', '"1e2"', "1e9", "1000000.01", "100.01", "1e999999999", "9" * 5000, "1e-400"),
+        *("true", "null", "[1]", "{}", '"1\\u0000"', '"\\ud800"'),
+    ],
+)
+def test_an_amount_that_cannot_be_names_its_field_and_starts_nothing(
+    client: Client, database: Database, payment: str, amount: str
+) -> None:
+    response = send(client, payment, f'{{"amount": {amount}, "reason": "broken"}}')
+
+    assert_problem(response, 422, "amount")
+    assert count(database, "saga_state") == 0
+
+
+@pytest.mark.parametrize("amount", ["0.01", "100", "99.99", "1e2", '"0.1"', "40.10", "0.29"])
+def test_an_amount_is_what_was_written(
+    client: Client, database: Database, payment: str, amount: str
+) -> None:
+    response = send(client, payment, f'{{"amount": {amount}, "reason": "broken"}}')
+
+    assert response.status_code == 202
+    with database.connect() as connection:
+        state = connection.execute(text("SELECT state FROM saga_state")).scalar_one()
+    assert state["amount_minor"] == round(float(amount.strip('"')) * 100)
+
+
+def test_a_number_is_never_read_as_a_binary_float(client: Client, payment: str) -> None:
+    response = send(client, payment, '{"amount": 40.000000000000000001, "reason": "broken"}')
+
+    assert_problem(response, 422, "amount")
+
+
+@pytest.mark.parametrize(
+    "reason", ['""', '"a\\u0000b"', '"\\ud800"', "5", "null", json.dumps("x" * 501)]
+)
+def test_a_reason_that_cannot_be_names_its_field(client: Client, payment: str, reason: str) -> None:
+    response = send(client, payment, f'{{"amount": 1, "reason": {reason}}}')
+
+    assert_problem(response, 422, "reason")
+
+
+def test_a_reason_may_be_500_characters_of_any_script(client: Client, payment: str) -> None:
+    assert ask(client, payment, {"amount": 1, "reason": "退" * 500}).status_code == 202
+
+
+def test_every_field_that_is_wrong_is_named(client: Client, payment: str) -> None:
+    asked = {"amount": "x", "paymentId": "another"}
+
+    response = ask(client, payment, asked)
+
+    assert response.status_code == 422
+    fields = {error["field"] for error in response.json()["errors"]}
+    assert fields == {"amount", "reason", "paymentId"}
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "5", '"text"', "null", "[" * 100_000, b"\xff\xfe{}", "{'a': 1}"]
+)
+def test_a_body_that_is_no_json_object_is_refused(
+    client: Client, payment: str, body: str | bytes
+) -> None:
+    assert_problem(send(client, payment, body), 422, "body")
+
+
+def test_a_body_of_another_kind_is_refused(client: Client, payment: str) -> None:
+    response = client.post(f"/api/billing/payments/{payment}/refund", data=ASKED)
+
+    assert_problem(response, 422, "body")
+
+
+def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client, payment: str) -> None:
+    body = json.dumps({"amount": 1, "reason": "x" * 1_000_000}).encode()
+
+    assert_problem(send(client, payment, body), 413)
+    chunks = iter([body[:500_000], body[500_000:]])
+    response = client.post(f"/api/billing/payments/{payment}/refund", content=chunks)
+    assert_problem(response, 413)
+
+
+ODD_IDS = [
+    "no-such-id",
+    "%00",
+    "a%00b",
+    "x" * 10_000,
+    "%ED%A0%80",
+    "..%2F..",
+    "'%20OR%201=1",
+    "%20",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+def test_what_does_not_exist_is_not_found(client: Client, odd: str) -> None:
+    for path in ("/api/payments/{}", "/api/orders/{}", "/api/sagas/{}"):
+        response = client.get(path.format(odd))
+        assert response.status_code == 404, path
+        assert response.headers["content-type"] == "application/problem+json"
+        assert len(response.text) < 2000
+    assert ask(client, odd).status_code == 404
+
+
+def test_a_path_that_is_none_and_a_method_that_is_none_are_problems(client: Client) -> None:
+    assert_problem(client.get("/api/nothing"), 404)
+    told = client.delete("/api/sagas")
+    assert_problem(told, 405)
+    assert told.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", KEY],
+)
+@pytest.mark.parametrize(
+    "path", ["/api/sagas", "/api/payments/1", "/api/nothing", "/openapi.json", "/docs"]
+)
+def test_without_the_key_nobody_gets_in(
+    stranger: Client, path: str, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    response = stranger.get(path, headers=headers)
+
+    assert_problem(response, 401)
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert_problem(stranger.post(path, headers=headers), 401)
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_an_api_without_a_key_lets_nobody_in(engine: Engine, key: str | None) -> None:
+    with served(create_app(engine, api_key=key)) as client:
+        for given in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer None"}):
+            assert_problem(client.get("/api/sagas", headers=given), 401)
+        assert client.get("/healthz").status_code == 200
+
+
+def test_health_is_open_to_everybody(stranger: Client, broker: Broker) -> None:
+    assert stranger.get("/healthz").json() == {"status": "ok"}
+    ready = stranger.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {
+        "status": "ready",
+        "checks": {
+            "database": {"ok": True},
+            "migrations": {"ok": True},
+            "recovery": {"lastScan": None, "secondsAgo": None},
+            "broker": {"ok": True},
+        },
+    }
+
+    broker.away = True
+    ready = stranger.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["checks"]["broker"] == {"ok": False}
+
+
+def test_readiness_tells_when_recovery_last_ran(stranger: Client, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO saga_pulse VALUES ('recovery', now() - interval '90 seconds')")
+        )
+
+    recovery = stranger.get("/readyz").json()["checks"]["recovery"]
+
+    assert recovery["lastScan"].endswith("Z")
+    assert 90 <= recovery["secondsAgo"] < 120
+
+
+def test_an_old_schema_is_not_ready(stranger: Client, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM saga_schema"))
+
+    ready = stranger.get("/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["migrations"] == {"ok": False}
+
+
+def test_while_the_database_is_away_every_answer_says_so_and_when_to_come_back() -> None:
+    nowhere = connect("postgresql://saga@127.0.0.1:1/saga")
+    engine = Engine(database=nowhere, sagas=[refund], publisher=Broker())
+    with served(create_app(engine, api_key=KEY)) as client:
+        client.headers["Authorization"] = f"Bearer {KEY}"
+
+        for response in (client.get("/api/sagas"), client.get("/api/orders/1"), ask(client, "1")):
+            assert_problem(response, 503)
+            assert int(response.headers["retry-after"]) > 0
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/healthz").status_code == 200
+    nowhere.dispose()
+
+
+def test_an_error_of_ours_is_told_without_what_is_inside(
+    client: Client, database: Database
+) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DROP TABLE saga_event, saga_state CASCADE"))
+
+    response = client.get("/api/sagas")
+
+    told = assert_problem(response, 500)
+    assert "saga_state" not in json.dumps(told)
+    assert "Traceback" not in response.text
+
+
+def test_sagas_are_listed_by_pages_and_filters(client: Client, database: Database) -> None:
+    started = [ask(client, a_payment(database)).json()["sagaId"] for _ in range(3)]
+
+    first = client.get("/api/sagas", params={"limit": 2, "status": "RUNNING"}).json()
+    second = client.get("/api/sagas", params={"limit": 2, "cursor": first["nextCursor"]}).json()
+
+    pages = [[item["sagaId"] for item in page["items"]] for page in (first, second)]
+    assert pages == [[started[2], started[1]], [started[0]]]
+    assert second["nextCursor"] is None
+    assert set(first["items"][0]) == {
+        *("sagaId", "sagaType", "status", "currentStep", "stepIndex", "retryCount", "maxRetries"),
+        *("businessKey", "version", "errorMessage", "startedAt", "timeoutAt", "completedAt"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "LOST"),
+        ("limit", "0"),
+        ("limit", "501"),
+        ("limit", "many"),
+        ("cursor", "nonsense"),
+        ("since", "yesterday"),
+        ("q", "a\0b"),
+        ("colour", "red"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_named(client: Client, name: str, value: str) -> None:
+    assert_problem(client.get("/api/sagas", params={name: value}), 422, name)
+
+
+def test_a_saga_is_shown_with_its_steps_and_its_story(client: Client, payment: str) -> None:
+    saga_id = ask(client, payment).json()["sagaId"]
+
+    told = client.get(f"/api/sagas/{saga_id}").json()
+
+    assert set(told) == {"saga", "steps", "events", "allowedActions", "why"}
+    assert told["saga"]["businessKey"] == f"payment:{payment}"
+    assert [step["name"] for step in told["steps"]] == [step.name for step in refund.steps]
+    assert [event["kind"] for event in told["events"]] == ["started"]
+    assert told["why"].startswith("payment_refund.set_refunding_status is with the workers; ")
+
+
+def test_openapi_tells_what_is_answered(client: Client) -> None:
+    described = client.get("/openapi.json").json()
+
+    start = described["paths"]["/api/billing/payments/{paymentId}/refund"]["post"]
+    assert set(start["responses"]) == {"202", "401", "404", "409", "413", "422", "500", "503"}
+    for status in set(start["responses"]) - {"202"}:
+        content = start["responses"][status]["content"]
+        assert list(content) == ["application/problem+json"]
+    assert "Problem" in described["components"]["schemas"]
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+    assert start["security"] == [{"HTTPBearer": []}]
+    assert "security" not in described["paths"]["/healthz"]["get"]
