@@ -66,7 +66,7 @@ def first(state: Trial, session: Session) -> Trial:
     return state
 
 
-@transactional_compensation("trial.undo_first")
+@transactional_compensation("trial.compensate_first")
 def compensate_first(state: Trial, session: Session, forward: Forward) -> None:
     _run("compensate_first", state)
 
@@ -77,7 +77,7 @@ def second(state: Trial, key: IdempotencyKey) -> Trial:
     return state
 
 
-@external_compensation("trial.undo_second")
+@external_compensation("trial.compensate_second")
 def compensate_second(state: Trial, forward: Forward) -> None:
     _run("compensate_second", state)
 
