@@ -18,8 +18,9 @@ up: $(READY) ## Start the stack in this folder; Ctrl-C stops it
 down: $(READY) ## Stop the stack; its data stays
 	@$(BIN)/saga down
 
-test: $(READY) ## Run all tests, on servers of their own
-	@$(BIN)/python -m pytest $(PYTEST)
+# Most tests wait for real processes, so a few at a time share the cores well.
+test: $(READY) ## Run all tests, on servers of their own (PYTEST="-k word" for some)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST)
 
 check: lint types contracts test ## Run exactly what CI runs
 
