@@ -29,7 +29,7 @@ from saga.position import (
 from saga.registry import Kind, Place
 from saga.row import Row
 from saga.runtime import Delivery, Runtime, failure, forward, hold
-from saga.settlement import Circumstances, apply, broken_state
+from saga.settlement import Circumstances, apply, broken_state, plain
 from saga.task import (
     CannotTell,
     DidNotHappen,
@@ -45,6 +45,7 @@ log = structlog.get_logger("saga")
 
 _SETTLE_PAUSE = 0.2
 _LONGEST_SETTLE_PAUSE = 2.0
+_MOST_SETTLE_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,12 @@ class Call:
         try:
             return self._call(state, row)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is its outcome
-            if self.place.kind is Kind.PROBE:
-                return Answer(FoundNoAnswer(), error=error)
-            return Answer(failure(error, external=True), error=error)
+            return self._failure(error)
+
+    def _failure(self, error: Exception) -> Answer:
+        if self.place.kind is Kind.PROBE:
+            return Answer(FoundNoAnswer(), error=error)
+        return Answer(failure(error, external=True), error=error)
 
     def _call(self, state: Any, row: Row) -> Answer:
         work = self.place.work
@@ -136,7 +140,7 @@ class Call:
             case External():
                 result = work(state, self._key(row))
                 if isinstance(result, PollAgain):
-                    return Answer(Accepted(result.after), detail={"reason": result.reason})
+                    return Answer(Accepted(result.after), detail={"reason": plain(result.reason)})
                 return Answer(Succeeded(), state=result.model_dump(mode="json"))
             case ExternalCompensation():
                 known = forward(row)
@@ -150,17 +154,21 @@ class Call:
         self, deadline: float, token: UUID, answer: Answer, by: Circumstances
     ) -> Followup:
         """Settle; while the database is away, keep the answer in hand and try again."""
-        pause, interrupted = _SETTLE_PAUSE, False
+        pause, failures = _SETTLE_PAUSE, 0
         while True:
             try:
                 with self.runtime.database.begin() as connection:
                     return self._settle(connection, token, answer, by)
             except Exception as error:
                 if not is_away(error):
-                    # A soft time limit may strike just here; it does so once.
-                    if interrupted:
+                    # A soft time limit may strike just here, once. What fails twice cannot be
+                    # stored as it is.
+                    failures += 1
+                    if failures > _MOST_SETTLE_FAILURES:
                         raise
-                    interrupted = True
+                    if failures == _MOST_SETTLE_FAILURES:
+                        answer = self._failure(error)
+                        by = replace(by, state=None, error=error)
                 if time.monotonic() + pause > deadline:
                     log.warning("answer lost with the database", saga_id=str(self.saga_id))
                     return Park()
@@ -212,4 +220,4 @@ def _found(finding: Happened[Any] | DidNotHappen | CannotTell) -> Answer:
         case DidNotHappen():
             return Answer(FoundNothing(), detail={"found": "nothing"})
         case CannotTell(reason):
-            return Answer(FoundNoAnswer(), detail={"found": f"cannot tell: {reason}"})
+            return Answer(FoundNoAnswer(), detail={"found": plain(f"cannot tell: {reason}")})

@@ -80,9 +80,13 @@ class Circumstances:
 def describe(error: Exception, *, longest: int = 500) -> str:
     """One line about an error, for the row and for people; bounded, without SQL parameters."""
     said = getattr(error, "orig", None) or error
-    text = " ".join(f"{type(said).__name__}: {said}".replace("\0", "").split())
-    text = text.encode(errors="replace").decode()  # lone surrogates are not for a database
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return plain(f"{type(said).__name__}: {said}", longest=longest)
+
+
+def plain(text: str, *, longest: int = 500) -> str:
+    """The text as one bounded line that any database takes: no U+0000, no lone surrogates."""
+    line = " ".join(text.replace("\0", "").split()).encode(errors="replace").decode()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def broken_state(saga: Saga[Any], row: Row) -> Fail:
