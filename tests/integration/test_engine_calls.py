@@ -1,0 +1,544 @@
+"""External steps: claimed, called outside any transaction, settled by their claim alone."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from saga import PollAgain, Refused, TryAgain
+from saga.call import Call
+from saga.followup import Drop, Followup, Next, Park, RetryIn
+from tests.integration.shop import TIMING, Killed, Order, Shop
+
+pytestmark = pytest.mark.integration
+
+CUT = ConnectionError("cut")
+SECOND = timedelta(seconds=1)
+
+
+def test_a_call_runs_outside_any_transaction(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+
+    def look(_: Any) -> None:
+        with shop.database.begin() as connection:
+            locked = text("SELECT claimed_by FROM saga_state FOR UPDATE NOWAIT")
+            assert connection.execute(locked).scalar_one() is not None
+            idle = text(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+            )
+            assert connection.execute(idle).scalar_one() == 0
+
+    shop.script.say("ship", look)
+    assert isinstance(shop.deliver(), Next)
+    assert shop.row(saga_id)["claimed_by"] is None
+
+
+def test_a_claim_has_a_lease_and_a_hard_limit(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    seen: list[dict[str, Any]] = []
+    shop.script.say("ship", lambda _: seen.append(shop.row(saga_id)))
+    shop.deliver()
+
+    (row,) = seen
+    claimed = shop.events(saga_id)[-2]
+    assert claimed["kind"] == "attempt_started"
+    assert claimed["detail"]["claim"] == str(row["claimed_by"])
+    limit = row["claim_deadline"] - claimed["at"]
+    assert abs(limit - timedelta(seconds=6)) < timedelta(milliseconds=50)
+    assert row["wake_at"] - claimed["at"] < timedelta(seconds=1)
+
+
+def test_a_heartbeat_renews_the_lease_while_the_call_runs(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    leases: list[Any] = []
+
+    def long(_: Any) -> None:
+        for _ in range(2):
+            leases.append(shop.row(saga_id)["wake_at"])
+            before = leases[-1]
+            until = time.monotonic() + 5
+            while shop.row(saga_id)["wake_at"] == before and time.monotonic() < until:
+                time.sleep(0.01)
+        assert shop.recover().due == 0
+
+    shop.script.say("ship", long)
+    assert isinstance(shop.deliver(), Next)
+    assert leases[1] > leases[0]
+
+
+def test_no_heartbeat_renews_a_lease_past_the_hard_limit(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+
+    def stuck(_: Any) -> None:
+        shop.let_pass(timedelta(seconds=7))
+        time.sleep(TIMING.lease.total_seconds())
+        row = shop.row(saga_id)
+        assert row["wake_at"] < row["updated_at"] + timedelta(seconds=7)
+        assert shop.recover().published == 1
+        assert shop.kinds(saga_id)[-1] == "taken_over"
+
+    shop.script.say("ship", stuck)
+    assert shop.deliver() == Drop("claim was lost")
+
+
+def test_a_lost_worker_is_taken_over_in_a_new_epoch_and_its_attempt_counts(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    shop.script.say("ship", Killed())
+    shop.kill()
+
+    assert shop.recover().due == 0  # its lease still runs
+    shop.let_pass(SECOND)
+    assert shop.recover().published == 1
+
+    row = shop.row(saga_id)
+    assert (row["epoch"], row["attempt"], row["claimed_by"]) == (2, 1, None)
+    assert row["effects"]["shop.ship"] == "unknown"
+    assert "worker of shop.ship was lost in attempt 1" in row["error_message"]
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+    first, second = shop.script.called("ship")
+    assert first == second
+
+
+@pytest.mark.parametrize("step", ["ship", "pay", "tell"])
+def test_a_call_that_kills_its_worker_every_time_gives_up(shop: Shop, step: str) -> None:
+    saga_id = shop.start()
+    shop.work_off(until=step)
+    shop.script.say(step, *[Killed()] * 100)
+    while shop.broker.queue and shop.broker.queue[0].step == step:
+        shop.kill()
+        shop.let_pass(SECOND)
+        shop.recover()
+
+    assert len(shop.script.called(step)) == 4
+    shop.work_off()
+    if step != "tell":
+        assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "COMPENSATED"
+    else:
+        assert shop.status(saga_id) == "FAILED"
+
+
+def test_a_compensation_that_kills_its_worker_every_time_ends_failed(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.script.say("pay", Refused("no"))
+    shop.work_off(until="recall")
+    shop.script.say("recall", *[Killed()] * 100)
+
+    while shop.broker.queue:
+        shop.kill()
+        shop.let_pass(SECOND)
+        shop.recover()
+
+    assert shop.status(saga_id) == "FAILED"
+    assert len(shop.script.called("recall")) == 3
+
+
+class Zombie:
+    """A worker that froze in a call and comes back once others went on."""
+
+    def __init__(self, shop: Shop, step: str) -> None:
+        self._frozen, self._go = threading.Event(), threading.Event()
+        self._shop = shop
+        self.followup: Followup | None = None
+        self._answer: Any = None
+        shop.script.say(step, self._freeze)
+        self._thread = threading.Thread(target=self._run, args=(shop.broker.queue.popleft(),))
+        self._thread.start()
+        assert self._frozen.wait(5)
+
+    def _freeze(self, _: Any) -> Any:
+        self._frozen.set()
+        assert self._go.wait(20)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    def _run(self, message: Any) -> None:
+        self.followup = self._shop.deliver(message)
+
+    def wake(self, answer: Any = None) -> Followup:
+        self._answer = answer
+        self._go.set()
+        self._thread.join(20)
+        assert self.followup is not None
+        return self.followup
+
+
+@contextmanager
+def frozen(shop: Shop, step: str) -> Iterator[Zombie]:
+    """A worker frozen in the step, its heart stopped, its lease lost, and taken over."""
+    shop.work_off(until=step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saga.heartbeat.store.renew_lease", lambda *_, **__: False)
+        zombie = Zombie(shop, step)
+        shop.let_pass(SECOND)
+        shop.recover()
+        try:
+            yield zombie
+        finally:
+            zombie._go.set()
+
+
+@pytest.mark.parametrize(
+    "answer", [None, CUT, Refused("no"), TryAgain("busy"), PollAgain(after=SECOND)]
+)
+def test_a_zombie_moves_nothing(shop: Shop, answer: Any) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        before = shop.row(saga_id)
+        assert zombie.wake(answer) == Drop("claim was lost")
+
+    after = shop.row(saga_id)
+    changed = {name for name, value in after.items() if value != before[name]}
+    assert changed <= {"version", "updated_at"}
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_late_success_is_recorded_all_the_same(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        zombie.wake()
+
+    assert shop.kinds(saga_id)[-1] == "late_success"
+    assert shop.events(saga_id)[-1]["task_id"] == "task"
+
+
+def test_a_late_failure_is_not(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        zombie.wake(Refused("no"))
+
+    assert "late_success" not in shop.kinds(saga_id)
+
+
+def test_a_late_success_after_the_saga_was_compensated_wakes_it_up_failed(shop: Shop) -> None:
+    saga_id = shop.start(business_key="order:1")
+    with frozen(shop, "pay") as zombie:
+        shop.script.say("pay", *[CUT] * 3)
+        shop.work_off()
+        assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "COMPENSATED"
+        zombie.wake()
+
+    row = shop.row(saga_id)
+    assert row["status"] == "FAILED"
+    assert row["effects"]["shop.pay"] == "done"
+    assert (row["holds_key"], row["completed_at"], row["wake_at"]) == (True, None, None)
+    assert "took effect after all" in shop.events(saga_id)[-1]["detail"]["alarm"]
+
+
+def test_a_late_success_leaves_a_business_key_to_who_has_it_now(shop: Shop) -> None:
+    saga_id = shop.start(business_key="order:1")
+    with frozen(shop, "pay") as zombie:
+        shop.script.say("pay", *[CUT] * 3)
+        shop.work_off()
+        assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "COMPENSATED"
+        other = shop.start(business_key="order:1")
+        zombie.wake()
+
+    assert (shop.status(saga_id), shop.row(saga_id)["holds_key"]) == ("FAILED", False)
+    assert shop.row(other)["holds_key"]
+
+
+def test_a_late_success_of_a_compensated_call_wakes_the_saga_up_failed(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "ship") as zombie:
+        shop.script.say("ship", *[CUT] * 3)
+        shop.work_off()
+        assert shop.status(saga_id) == "COMPENSATED"
+        zombie.wake()
+
+    assert shop.status(saga_id) == "FAILED"
+    assert shop.row(saga_id)["effects"]["shop.ship"] == "done"
+
+
+def test_a_late_success_during_its_own_compensation_makes_that_run_again(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "ship") as zombie:
+        shop.script.say("ship", *[CUT] * 3)
+        shop.script.say("recall", lambda _: zombie.wake() and None)
+        shop.work_off()
+
+    assert [known.effect for known in shop.script.called("recall")] == ["unknown", "done"]
+    assert shop.status(saga_id) == "COMPENSATED"
+    assert shop.script.outside == set()
+
+
+def test_a_late_pivot_during_a_compensation_stops_the_way_back(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        shop.script.say("pay", *[CUT] * 3)
+        shop.script.say("recall", lambda _: zombie.wake() and None)
+        with pytest.raises(AssertionError, match="no rest"):
+            shop.recover_until_rest(saga_id, step=timedelta(0), most=1)
+        shop.work_off()
+        assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "FAILED"
+
+    row = shop.row(saga_id)
+    assert row["effects"] == {
+        "shop.reserve": "done",
+        "shop.ship": "compensated",
+        "shop.pay": "done",
+    }
+    assert shop.script.called("release") == []
+
+
+def test_a_late_success_beats_an_older_nothing_of_the_probe(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        shop.script.say("pay", *[CUT] * 3)
+        shop.work_off(until="find_pay")
+        shop.let_pass(timedelta(seconds=60))
+
+        def late(_: Any) -> Any:
+            from saga import DidNotHappen  # noqa: PLC0415 - told by name
+
+            zombie.wake()
+            return DidNotHappen()
+
+        shop.script.say("find_pay", late)
+        shop.work_off()
+
+    assert shop.row(saga_id)["status"] == "RUNNING"
+    shop.let_pass(timedelta(seconds=10))
+    shop.recover()
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_failed_saga_learns_of_a_late_success(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "tell") as zombie:
+        shop.script.say("tell", *[CUT] * 3)
+        shop.work_off()
+        assert shop.status(saga_id) == "FAILED"
+        zombie.wake()
+
+    assert shop.status(saga_id) == "FAILED"
+    assert shop.row(saga_id)["effects"]["shop.tell"] == "done"
+
+
+def test_a_completed_saga_takes_no_harm_from_a_late_success(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "tell") as zombie:
+        shop.work_off()
+        zombie.wake()
+
+    assert shop.status(saga_id) == "COMPLETED"
+    assert shop.kinds(saga_id)[-1] == "late_success"
+
+
+LOST = [
+    (None, Next()),
+    (CUT, Park()),
+    (Refused("no"), Park()),
+    (PollAgain(after=SECOND), Park()),
+]
+
+
+@pytest.mark.parametrize(("answer", "followup"), LOST, ids=["done", "cut", "refused", "accepted"])
+def test_a_settle_whose_commit_answer_was_lost_is_recognised(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: Any, followup: Followup
+) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="pay")
+    shop.script.say("pay", *([] if answer is None else [answer]))
+    lose_the_next_answer(monkeypatch)
+    before = len(shop.events(saga_id))
+
+    assert type(shop.deliver()) is type(followup)
+
+    assert len(shop.events(saga_id)) == before + 2  # claimed and settled, once
+    assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) in {
+        "COMPLETED",
+        "COMPENSATED",
+    }
+
+
+def lose_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settle's commit reaches the server; its answer does not reach us."""
+    real, lost = Call._settle, []
+
+    def settle(self: Call, connection: Connection, *args: Any) -> Followup:
+        found = real(self, connection, *args)
+        if not lost:
+            lost.append(True)
+            connection.commit()
+            raise OperationalError("COMMIT", {}, Exception("connection lost"))
+        return found
+
+    monkeypatch.setattr(Call, "_settle", settle)
+
+
+def test_a_database_that_is_away_at_the_claim_costs_no_attempt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saga.queries.lock_for", away)
+        assert isinstance(shop.deliver(), RetryIn)
+    assert shop.script.called("ship") == []
+    assert shop.row(saga_id)["attempt"] == 0
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_an_answer_is_kept_in_hand_while_the_database_is_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    real, times = Call._settle, []
+
+    def settle(self: Call, *args: Any) -> Followup:
+        times.append(None)
+        if len(times) < 3:
+            raise OperationalError("UPDATE", {}, Exception("connection refused"))
+        return real(self, *args)
+
+    monkeypatch.setattr(Call, "_settle", settle)
+    assert isinstance(shop.deliver(), Next)
+
+    assert len(shop.script.called("ship")) == 1
+    assert shop.row(saga_id)["current_step"] == "shop.pay"
+
+
+@pytest.mark.parametrize("note", ["a\0b", "\ud800"])
+def test_an_answer_that_cannot_be_stored_is_a_failed_attempt_of_unknown_outcome(
+    shop: Shop, note: str
+) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    shop.script.say("ship", lambda _: Order(notes=[note]))
+
+    assert isinstance(shop.deliver(), RetryIn)
+
+    row = shop.row(saga_id)
+    assert (row["attempt"], row["claimed_by"], row["effects"]["shop.ship"]) == (1, None, "unknown")
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_what_a_provider_says_may_hold_anything(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    shop.script.say("ship", PollAgain(after=SECOND, reason="a\0b \ud800"))
+
+    shop.deliver()
+
+    assert shop.row(saga_id)["claimed_by"] is None
+
+
+def test_a_stored_state_that_no_longer_fits_its_model_needs_a_person(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    with shop.database.begin() as connection:
+        connection.execute(text("""UPDATE saga_state SET state = '{"notes": 7}'"""))
+
+    shop.work_off()
+
+    row = shop.row(saga_id)
+    assert row["status"] == "FAILED"
+    assert "no longer fits Order" in row["error_message"]
+    assert shop.script.called("ship") == []
+
+
+def second_look(shop: Shop) -> UUID:
+    """A saga that rested because its probe found nothing."""
+    saga_id = shop.start()
+    shop.script.say("pay", *[CUT] * 4)
+    shop.work_off()
+    assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "COMPENSATED"
+    return saga_id
+
+
+def test_second_looks_are_taken_after_ten_minutes_and_a_day(shop: Shop) -> None:
+    saga_id = second_look(shop)
+    asked = len(shop.script.called("find_pay"))
+
+    for wait, looks in ((timedelta(minutes=10), 1), (timedelta(hours=23, minutes=50), 2)):
+        shop.let_pass(wait - timedelta(seconds=5))
+        assert shop.recover().due == 0
+        shop.let_pass(timedelta(seconds=5))
+        shop.recover()
+        shop.work_off()
+        assert shop.row(saga_id)["looks"] == looks
+
+    row = shop.row(saga_id)
+    assert (row["status"], row["waiting_for"], row["wake_at"]) == ("COMPENSATED", None, None)
+    assert len(shop.script.called("find_pay")) == asked + 2
+
+
+def test_a_second_look_that_finds_the_effect_fails_the_saga_with_an_alarm(shop: Shop) -> None:
+    saga_id = second_look(shop)
+    shop.script.outside.add("pay")
+    shop.let_pass(timedelta(minutes=10))
+    shop.recover()
+    shop.work_off()
+
+    row = shop.row(saga_id)
+    assert (row["status"], row["effects"]["shop.pay"]) == ("FAILED", "done")
+    assert "took effect after all" in row["error_message"]
+
+
+def test_a_second_look_without_an_answer_is_taken_again(shop: Shop) -> None:
+    saga_id = second_look(shop)
+    error = shop.row(saga_id)["error_message"]
+    shop.script.say("find_pay", CUT, CUT)
+    shop.let_pass(timedelta(minutes=10))
+    shop.recover()
+    shop.work_off()
+    for _ in range(2):
+        assert (shop.row(saga_id)["looks"], shop.status(saga_id)) == (0, "COMPENSATED")
+        shop.let_pass(timedelta(seconds=20))
+        shop.recover()
+        shop.work_off()
+
+    row = shop.row(saga_id)
+    assert (row["looks"], row["status"], row["error_message"]) == (1, "COMPENSATED", error)
+
+
+def test_a_second_look_whose_worker_is_lost_is_taken_over(shop: Shop) -> None:
+    saga_id = second_look(shop)
+    epoch = shop.row(saga_id)["epoch"]
+    shop.let_pass(timedelta(minutes=10))
+    shop.recover()
+    shop.script.say("find_pay", Killed())
+    shop.kill()
+    shop.let_pass(SECOND)
+    shop.recover()
+    shop.work_off()
+
+    row = shop.row(saga_id)
+    assert (row["epoch"], row["looks"], row["status"]) == (epoch + 1, 1, "COMPENSATED")
+
+
+def test_an_old_claims_message_cannot_act_after_the_take_over(shop: Shop) -> None:
+    shop.start()
+    shop.work_off(until="ship")
+    message = shop.broker.queue[0]
+    shop.script.say("ship", Killed())
+    shop.kill()
+    shop.let_pass(SECOND)
+    shop.recover()
+
+    assert shop.deliver(replace(message, redelivered=True)) == Drop("old epoch")
