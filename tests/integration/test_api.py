@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from httpx import Client, Response
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from api import create_app
 from models import Order, OrderStatus, Payment, PaymentMethod, PaymentStatus
@@ -48,18 +49,9 @@ class Broker:
         return 0
 
 
-@pytest.fixture
-def broker() -> Broker:
-    return Broker()
-
-
-@pytest.fixture
-def engine(database: Database, broker: Broker) -> Engine:
-    return Engine(database=database, sagas=[refund], publisher=broker)
-
-
 @contextmanager
-def served(app: FastAPI) -> Iterator[Client]:
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve the application as uvicorn does, and tell where."""
     config = uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -68,24 +60,65 @@ def served(app: FastAPI) -> Iterator[Client]:
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-            yield client
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()
 
 
+def calling(address: str, key: str | None = None) -> Client:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return Client(base_url=address, headers=headers, trust_env=False, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def database(new_database: Callable[[], str]) -> Iterator[Database]:
+    """One for all tests here: each makes the payments that it asks about."""
+    database = connect(new_database(), pool_size=20)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Broker:
+    return Broker()
+
+
 @pytest.fixture
-def stranger(engine: Engine) -> Iterator[Client]:
+def broker(shared: Broker) -> Broker:
+    shared.published.clear()
+    shared.away = False
+    return shared
+
+
+@pytest.fixture(scope="module")
+def address(database: Database, shared: Broker) -> Iterator[str]:
+    engine = Engine(database=database, sagas=[refund], publisher=shared)
+    with served(create_app(engine, api_key=KEY)) as address:
+        yield address
+
+
+@pytest.fixture
+def stranger(address: str, broker: Broker) -> Iterator[Client]:  # noqa: ARG001 - reset
     """Somebody without a key."""
-    with served(create_app(engine, api_key=KEY)) as client:
+    with calling(address) as client:
         yield client
 
 
 @pytest.fixture
-def client(stranger: Client) -> Client:
-    stranger.headers["Authorization"] = f"Bearer {KEY}"
-    return stranger
+def client(address: str, broker: Broker) -> Iterator[Client]:  # noqa: ARG001 - reset
+    with calling(address, KEY) as client:
+        yield client
+
+
+@pytest.fixture
+def fresh(database_url: str) -> Iterator[tuple[Client, Database]]:
+    """An API over a database that nobody else uses."""
+    database = connect(database_url)
+    engine = Engine(database=database, sagas=[refund], publisher=Broker())
+    with served(create_app(engine, api_key=KEY)) as address, calling(address, KEY) as client:
+        yield client, database
+    database.dispose()
 
 
 @pytest.fixture
@@ -134,9 +167,11 @@ def assert_problem(response: Response, status: int, *fields: str) -> dict[str, A
     return told
 
 
-def count(database: Database, table: str) -> int:
+def sagas_of(database: Database, payment: str) -> list[dict[str, Any]]:
+    """What the sagas of a payment remember."""
+    sql = text("SELECT state FROM saga_state WHERE business_key = :key")
     with database.connect() as connection:
-        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+        return list(connection.execute(sql, {"key": f"payment:{payment}"}).scalars())
 
 
 def test_a_refund_is_accepted_published_and_told_with_its_payment(
@@ -185,33 +220,39 @@ def test_while_the_broker_is_away_a_refund_is_accepted_all_the_same(
     broker.away = True
 
     assert ask(client, payment).status_code == 202
-    assert count(database, "saga_state") == 1
+    assert len(sagas_of(database, payment)) == 1
 
 
 def test_the_same_key_and_body_are_the_same_saga(
     client: Client, database: Database, broker: Broker, payment: str
 ) -> None:
-    first = ask(client, payment, key="refund 1")
+    first = ask(client, payment, key=f"refund of {payment}")
     with database.begin() as connection:
-        connection.execute(text("UPDATE payments SET status = 'refunding'"))
-    again = ask(client, payment, key="refund 1")
+        refunding = text("UPDATE payments SET status = 'refunding' WHERE id = :payment")
+        connection.execute(refunding, {"payment": payment})
+    again = ask(client, payment, key=f"refund of {payment}")
 
     assert again.status_code == 202
     assert again.json()["sagaId"] == first.json()["sagaId"]
     assert again.json()["payment"]["status"] == "refunding"
-    assert len(broker.published) == count(database, "saga_state") == 1
+    assert len(broker.published) == 1
+    assert len(sagas_of(database, payment)) == 1
 
 
 def test_the_same_amount_written_otherwise_is_the_same_body(client: Client, payment: str) -> None:
-    first = ask(client, payment, {"amount": "40.00", "reason": "broken"}, key="refund 1")
-    again = ask(client, payment, {"amount": 40, "reason": "broken"}, key="refund 1")
+    first = ask(
+        client, payment, {"amount": "40.00", "reason": "broken"}, key=f"refund of {payment}"
+    )
+    again = ask(client, payment, {"amount": 40, "reason": "broken"}, key=f"refund of {payment}")
 
     assert again.json() == first.json()
 
 
 def test_the_same_key_with_another_body_is_refused(client: Client, payment: str) -> None:
-    first = ask(client, payment, key="refund 1")
-    other = ask(client, payment, {"amount": "40.01", "reason": "broken"}, key="refund 1")
+    first = ask(client, payment, key=f"refund of {payment}")
+    other = ask(
+        client, payment, {"amount": "40.01", "reason": "broken"}, key=f"refund of {payment}"
+    )
 
     told = assert_problem(other, 422, "Idempotency-Key")
     assert told["sagaId"] == first.json()["sagaId"]
@@ -238,29 +279,31 @@ def test_of_twenty_refunds_at_once_one_is_accepted(
 
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 19
     assert len({answer.json()["sagaId"] for answer in answers}) == 1
-    assert count(database, "saga_state") == 1
+    assert len(sagas_of(database, payment)) == 1
 
 
 def test_of_twenty_calls_with_one_key_all_are_the_same_saga(
     client: Client, database: Database, payment: str
 ) -> None:
     with ThreadPoolExecutor(20) as askers:
-        answers = list(askers.map(lambda _: ask(client, payment, key="one"), range(20)))
+        answers = list(askers.map(lambda _: ask(client, payment, key=payment), range(20)))
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["sagaId"] for answer in answers}) == 1
-    assert count(database, "saga_state") == 1
+    assert len(sagas_of(database, payment)) == 1
 
 
 @pytest.mark.parametrize("status", [one for one in PaymentStatus if one != "success"])
 def test_what_is_not_a_successful_payment_is_not_refundable(
     client: Client, database: Database, status: PaymentStatus
 ) -> None:
-    told = assert_problem(ask(client, a_payment(database, status=status)), 409)
+    payment = a_payment(database, status=status)
+
+    told = assert_problem(ask(client, payment), 409)
 
     assert status in told["detail"]
     assert "sagaId" not in told
-    assert count(database, "saga_state") == 0
+    assert not sagas_of(database, payment)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +321,7 @@ def test_an_amount_that_cannot_be_names_its_field_and_starts_nothing(
     response = send(client, payment, f'{{"amount": {amount}, "reason": "broken"}}')
 
     assert_problem(response, 422, "amount")
-    assert count(database, "saga_state") == 0
+    assert not sagas_of(database, payment)
 
 
 @pytest.mark.parametrize("amount", ["0.01", "100", "99.99", "1e2", '"0.1"', "40.10", "0.29"])
@@ -288,8 +331,7 @@ def test_an_amount_is_what_was_written(
     response = send(client, payment, f'{{"amount": {amount}, "reason": "broken"}}')
 
     assert response.status_code == 202
-    with database.connect() as connection:
-        state = connection.execute(text("SELECT state FROM saga_state")).scalar_one()
+    (state,) = sagas_of(database, payment)
     assert state["amount_minor"] == round(float(amount.strip('"')) * 100)
 
 
@@ -395,8 +437,9 @@ def test_without_the_key_nobody_gets_in(
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_an_api_without_a_key_lets_nobody_in(engine: Engine, key: str | None) -> None:
-    with served(create_app(engine, api_key=key)) as client:
+def test_an_api_without_a_key_lets_nobody_in(database: Database, key: str | None) -> None:
+    engine = Engine(database=database, sagas=[refund], publisher=Broker())
+    with served(create_app(engine, api_key=key)) as address, calling(address) as client:
         for given in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer None"}):
             assert_problem(client.get("/api/sagas", headers=given), 401)
         assert client.get("/healthz").status_code == 200
@@ -422,23 +465,25 @@ def test_health_is_open_to_everybody(stranger: Client, broker: Broker) -> None:
     assert ready.json()["checks"]["broker"] == {"ok": False}
 
 
-def test_readiness_tells_when_recovery_last_ran(stranger: Client, database: Database) -> None:
+def test_readiness_tells_when_recovery_last_ran(fresh: tuple[Client, Database]) -> None:
+    client, database = fresh
     with database.begin() as connection:
         connection.execute(
             text("INSERT INTO saga_pulse VALUES ('recovery', now() - interval '90 seconds')")
         )
 
-    recovery = stranger.get("/readyz").json()["checks"]["recovery"]
+    recovery = client.get("/readyz").json()["checks"]["recovery"]
 
     assert recovery["lastScan"].endswith("Z")
     assert 90 <= recovery["secondsAgo"] < 120
 
 
-def test_an_old_schema_is_not_ready(stranger: Client, database: Database) -> None:
+def test_an_old_schema_is_not_ready(fresh: tuple[Client, Database]) -> None:
+    client, database = fresh
     with database.begin() as connection:
         connection.execute(text("DELETE FROM saga_schema"))
 
-    ready = stranger.get("/readyz")
+    ready = client.get("/readyz")
 
     assert ready.status_code == 503
     assert ready.json()["checks"]["migrations"] == {"ok": False}
@@ -447,9 +492,7 @@ def test_an_old_schema_is_not_ready(stranger: Client, database: Database) -> Non
 def test_while_the_database_is_away_every_answer_says_so_and_when_to_come_back() -> None:
     nowhere = connect("postgresql://saga@127.0.0.1:1/saga")
     engine = Engine(database=nowhere, sagas=[refund], publisher=Broker())
-    with served(create_app(engine, api_key=KEY)) as client:
-        client.headers["Authorization"] = f"Bearer {KEY}"
-
+    with served(create_app(engine, api_key=KEY)) as address, calling(address, KEY) as client:
         for response in (client.get("/api/sagas"), client.get("/api/orders/1"), ask(client, "1")):
             assert_problem(response, 503)
             assert int(response.headers["retry-after"]) > 0
@@ -458,20 +501,22 @@ def test_while_the_database_is_away_every_answer_says_so_and_when_to_come_back()
     nowhere.dispose()
 
 
-def test_an_error_of_ours_is_told_without_what_is_inside(
-    client: Client, database: Database
-) -> None:
+def test_an_error_of_ours_is_told_without_what_is_inside(fresh: tuple[Client, Database]) -> None:
+    client, database = fresh
     with database.begin() as connection:
         connection.execute(text("DROP TABLE saga_event, saga_state CASCADE"))
 
-    response = client.get("/api/sagas")
+    with capture_logs() as logged:
+        response = client.get("/api/sagas")
 
     told = assert_problem(response, 500)
+    assert [entry["event"] for entry in logged if "request_id" in entry] == ["request failed"]
     assert "saga_state" not in json.dumps(told)
     assert "Traceback" not in response.text
 
 
-def test_sagas_are_listed_by_pages_and_filters(client: Client, database: Database) -> None:
+def test_sagas_are_listed_by_pages_and_filters(fresh: tuple[Client, Database]) -> None:
+    client, database = fresh
     started = [ask(client, a_payment(database)).json()["sagaId"] for _ in range(3)]
 
     first = client.get("/api/sagas", params={"limit": 2, "status": "RUNNING"}).json()
