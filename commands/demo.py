@@ -20,8 +20,8 @@ translate(StageError, CliError)
 def demo() -> None:
     """Show real refunds on a throw-away stack: one is refused, one loses its worker.
 
-    Nothing of the folder's own stack is touched. It ends with the provider's books beside our
-    payments, and fails when they differ.
+    It ends with the provider's books beside our payments, and fails when they differ. The
+    folder's own stack is not touched.
     """
     application = current().application
     if application is None:
@@ -38,6 +38,8 @@ def demo() -> None:
         )
         told = Story(stage, registry, console).tell()
         console.print(_audit(told.lines))
+        if any((line.asked or 0) > 1 for line in told.lines):
+            console.print("Asked twice with the same key, the provider refunded once.\n")
         with busy(console, "stopping the stack and removing it"):
             stage.stop()
     if current().json:
@@ -55,6 +57,7 @@ def _audit(lines: list[Line]) -> Table:
         title_style="bold",
         show_footer=True,
         box=box.SIMPLE,
+        pad_edge=False,
     )
     columns = {
         "payment": "sum",
@@ -62,7 +65,7 @@ def _audit(lines: list[Line]) -> Table:
         "status": "",
         "paid": "",
         "refunded": signed(sum(line.ours_minor for line in lines)),
-        "in books": signed(sum(line.books_minor for line in lines)),
+        "books": signed(sum(line.books_minor for line in lines)),
         "asked": "",
         "difference": signed(_difference_minor(lines)),
     }
