@@ -122,9 +122,7 @@ class Recovery:
     def _put_off(self, saga_id: UUID) -> None:
         try:
             with self._engine.database.begin() as connection:
-                row = queries.lock_due(connection, saga_id, lease=self._timing.lease)
-                if row is not None:
-                    store.postpone(connection, row, after=self._timing.patience)
+                store.put_off(connection, saga_id, after=self._timing.patience)
         except SQLAlchemyError:
             log.exception("could not put the saga off", saga_id=str(saga_id))
 

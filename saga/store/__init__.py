@@ -9,7 +9,7 @@ from saga.store.backward import compensate, fail, rest
 from saga.store.claims import claim, count_attempt, renew_lease
 from saga.store.forward import advance, ask_probe, complete, insert, poll, retry
 from saga.store.transition import Record
-from saga.store.watch import beat, dispatch, look_again, miss_definition, note, postpone
+from saga.store.watch import beat, dispatch, look_again, miss_definition, note, postpone, put_off
 
 __all__ = [
     "Record",
@@ -28,6 +28,7 @@ __all__ = [
     "note",
     "poll",
     "postpone",
+    "put_off",
     "renew_lease",
     "rest",
     "retry",

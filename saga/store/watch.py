@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -49,13 +50,24 @@ def dispatch(
 
 _POSTPONE = """
 UPDATE saga_state SET wake_at = clock_timestamp() + %(after)s
-WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND claimed_by IS NULL"""
+WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND wake_at <= clock_timestamp()"""
 
 
 def postpone(connection: Connection, row: Row, *, after: timedelta) -> bool:
     """Look at the saga later; nothing happened, so no event is written."""
     params = {"saga_id": str(row.saga_id), "at_version": row.version, "after": after}
     return connection.exec_driver_sql(_POSTPONE, params).rowcount == 1
+
+
+_PUT_OFF = """
+UPDATE saga_state SET wake_at = clock_timestamp() + %(after)s
+WHERE saga_id = %(saga_id)s AND wake_at <= clock_timestamp()"""
+
+
+def put_off(connection: Connection, saga_id: UUID, *, after: timedelta) -> bool:
+    """Look later at a saga that cannot even be read, so that it does not stand before others."""
+    params = {"saga_id": str(saga_id), "after": after}
+    return connection.exec_driver_sql(_PUT_OFF, params).rowcount == 1
 
 
 _MISS_DEFINITION = transition(
