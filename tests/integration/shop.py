@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, text
@@ -47,6 +47,7 @@ from saga.followup import (
 from saga.recovery import Pass, Recovery
 from saga.runtime import Delivery
 
+_DID = "CREATE TABLE IF NOT EXISTS did (step text, item text, PRIMARY KEY (step, item))"
 TIMING = Timing(lease=timedelta(milliseconds=300), grace=timedelta(seconds=1))
 SETTLE_AFTER = timedelta(seconds=40)
 
@@ -102,15 +103,17 @@ def shop(
 
     def sql(name: str) -> Any:
         def run(state: Order, session: Session) -> Order:
-            session.execute(text("INSERT INTO did (step) VALUES (:step)"), {"step": name})
+            did = {"step": name, "item": state.item}
+            session.execute(text("INSERT INTO did VALUES (:step, :item)"), did)
             done: Order = script.play(f"shop.{name}", session, lambda: state.noting(name))
             return done
 
         return transactional(f"shop.{name}")(run)
 
     def sql_back(name: str, of: str) -> Any:
-        def run(state: Order, session: Session, forward: Forward) -> None:  # noqa: ARG001
-            session.execute(text("DELETE FROM did WHERE step = :step"), {"step": of})
+        def run(state: Order, session: Session, forward: Forward) -> None:
+            did = {"step": of, "item": state.item}
+            session.execute(text("DELETE FROM did WHERE step = :step AND item = :item"), did)
             script.play(f"shop.{name}", forward, lambda: None)
 
         return transactional_compensation(f"shop.{name}")(run)
@@ -227,7 +230,7 @@ class Shop:
         self.saga = shop(self.script, **options)
         self.engine = self.engine_for(self.saga)
         with database.begin() as connection:
-            connection.execute(text("CREATE TABLE IF NOT EXISTS did (step text PRIMARY KEY)"))
+            connection.execute(text(_DID))
             connection.execute(text("DELETE FROM saga_state"))
             connection.execute(text("DELETE FROM saga_event"))
             connection.execute(text("DELETE FROM did"))
@@ -237,7 +240,8 @@ class Shop:
 
     def start(self, **options: Any) -> UUID:
         with Session(self.database) as session, session.begin():
-            return self.engine.start(session, self.saga, Order(), **options).saga_id
+            order = Order(item=str(uuid4()))
+            return self.engine.start(session, self.saga, order, **options).saga_id
 
     def deliver(self, message: Message | None = None, **changes: Any) -> Followup:
         """One delivery, and what Celery makes of it."""

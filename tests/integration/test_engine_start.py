@@ -73,7 +73,7 @@ def test_a_session_that_is_closed_without_a_commit_publishes_nothing_later(shop:
 def test_a_start_stands_or_falls_with_the_callers_own_rows(shop: Shop) -> None:
     with Session(shop.database) as session:
         shop.engine.start(session, shop.saga, TEA)
-        session.execute(text("INSERT INTO did VALUES ('mine')"))
+        session.execute(text("INSERT INTO did VALUES ('mine', '')"))
         session.commit()
 
     assert shop.did() == {"mine"}

@@ -233,9 +233,9 @@ def test_a_step_may_use_savepoints(shop: Shop) -> None:
 
     def careful(session: Session) -> None:
         with pytest.raises(Exception, match="duplicate key"), session.begin_nested():
-            session.execute(text("INSERT INTO did VALUES ('reserve')"))
+            session.execute(text("INSERT INTO did SELECT * FROM did"))
         with session.begin_nested():
-            session.execute(text("INSERT INTO did VALUES ('more')"))
+            session.execute(text("INSERT INTO did VALUES ('more', '')"))
 
     shop.script.say("reserve", careful)
     shop.work_off()

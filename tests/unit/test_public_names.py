@@ -1,0 +1,96 @@
+"""Every name ever shipped. What stands here stays: add to it, never change or remove a line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import saga
+from saga.followup import Lane
+from saga.position import Status, StopReason, WaitingFor
+from saga.registry import Registry
+from saga.task import Effect
+from workflows import refund
+
+pytestmark = pytest.mark.unit
+
+PUBLIC = {
+    *("BusinessKeyTaken", "CannotTell", "Conflict", "DefinitionError", "DidNotHappen", "Effect"),
+    *("Engine", "ExtraProcess", "Forward", "Happened", "IdempotencyKey", "IdempotencyKeyReused"),
+    *("InvalidInput", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
+    *("Saga", "SagaApp", "SagaError", "SagaNotFound", "StartError", "Started", "Status", "Step"),
+    *("StepMisbehaved", "Timing", "TryAgain", "compensatable", "connect", "external"),
+    *("external_compensation", "manual", "nothing_to_compensate", "pivot", "probe", "retriable"),
+    *("transactional", "transactional_compensation"),
+}
+
+TASKS = {
+    "payment_refund.set_refunding_status",
+    "payment_refund.restore_payment_status",
+    "payment_refund.call_provider_refund",
+    "payment_refund.find_provider_refund",
+    "payment_refund.update_payment_status",
+    "payment_refund.reopen_payment",
+    "payment_refund.update_order_status",
+    "payment_refund.reopen_order",
+}
+
+EVENT_KINDS = {
+    *("started", "attempt_started", "attempt_counted", "attempt_failed", "step_done"),
+    *("completed", "accepted", "probe_planned", "compensating", "step_compensated"),
+    *("compensated", "timed_out", "failed", "dispatched", "taken_over", "overdue"),
+    *("looked_again", "late_success", "unknown_definition"),
+}
+
+
+def test_what_authors_import_stays() -> None:
+    exported = set(saga.__all__)
+
+    assert exported >= PUBLIC, f"gone: {PUBLIC - exported}"
+    assert exported <= PUBLIC, f"new, to be listed here: {exported - PUBLIC}"
+    assert all(hasattr(saga, name) for name in exported)
+
+
+def test_exported_names_are_sorted_and_listed_once() -> None:
+    assert sorted(set(saga.__all__)) == saga.__all__
+
+
+def test_the_names_of_tasks_stay() -> None:
+    assert set(Registry([refund]).places) == TASKS
+
+
+def test_the_engines_own_tasks_and_queues_stay() -> None:
+    from saga import worker  # noqa: PLC0415 - knows Celery, which nothing else here does
+
+    assert (worker.COMPENSATE, worker.RECOVER) == ("saga.compensate", "saga.recover")
+    assert [*Lane, worker.RECOVERY_QUEUE] == [
+        *("saga.compensation", "saga.continuing", "saga.new", "saga.recovery"),
+    ]
+
+
+def test_statuses_stay() -> None:
+    assert set(Status) == {
+        *("RUNNING", "COMPLETED", "COMPENSATING", "COMPENSATED", "TIMEOUT", "FAILED"),
+    }
+
+
+def test_what_is_stored_of_effects_and_reasons_stays() -> None:
+    assert set(Effect) == {
+        *("not_started", "done", "not_done", "unknown", "compensated", "compensation_failed"),
+    }
+    assert set(WaitingFor) >= {"probe", "poll", "second_look"}
+    assert set(StopReason) >= {"refused", "gave_up", "timeout"}
+
+
+def test_the_kinds_of_events_stay() -> None:
+    package = Path(saga.__file__).parent
+    source = "".join(path.read_text() for path in package.rglob("*.py"))
+    calls = re.findall(r"(?:record\(|Record\(kind=|\n    kind =)\s*(.*)", source)
+    written = {
+        kind
+        for call in calls
+        for kind in re.findall(r'"([a-z]+(?:_[a-z]+)*)"', call.partition(",")[0])
+    }
+
+    assert written >= EVENT_KINDS, f"gone: {EVENT_KINDS - written}"
+    assert written <= EVENT_KINDS, f"new, to be listed here: {written - EVENT_KINDS}"
