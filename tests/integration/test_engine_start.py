@@ -1,6 +1,5 @@
 """Starting a saga inside the caller's own transaction."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID, uuid4
@@ -237,7 +236,5 @@ def test_an_id_that_is_taken_is_an_error(shop: Shop) -> None:
             return shop.engine.start(session, shop.saga, TEA, saga_id=chosen)
 
     assert start(saga_id).saga_id == saga_id
-    began = time.monotonic()
     with pytest.raises(StartError):
         start(saga_id)
-    assert time.monotonic() - began < 1
