@@ -90,10 +90,10 @@ class Engine:
         values = state.model_dump(mode="json")
         digest = _digest(values)
         while True:
-            if idempotency_key is not None:
-                before = self._started_before(connection, saga, idempotency_key, digest)
-                if before is not None:
-                    return before
+            # Whoever holds a key may come to rest between our two statements: then try again.
+            before = self._earlier(connection, saga, digest, idempotency_key, business_key)
+            if before is not None:
+                return before
             row = store.insert(
                 connection,
                 Record(kind="started", actor=actor, detail={"businessKey": business_key}),
@@ -112,34 +112,47 @@ class Engine:
             )
             if row is not None:
                 break
-            # Whoever holds a key may come to rest between our two statements: then try again.
-            if idempotency_key is not None and queries.started_with(
-                connection, saga.name, idempotency_key
-            ):
-                continue
-            if business_key is not None:
-                self.refuse_taken(session, business_key)
             if saga_id is not None and queries.exists(connection, saga_id):
                 raise StartError(f"another saga has the id {saga_id} already")
         first = publication(saga, row)
         after_commit(session, lambda: self._publish_or_leave(first))
         return Started(saga_id=row.saga_id, status=row.status, is_new=True)
 
-    def started_before(
-        self, session: Session, saga: Saga[S], state: S, idempotency_key: str
+    def earlier(
+        self,
+        session: Session,
+        saga: Saga[S],
+        state: S,
+        *,
+        idempotency_key: str | None,
+        business_key: str | None,
     ) -> Started | None:
-        """The saga that this key and state started before. Raises IdempotencyKeyReused."""
-        digest = _digest(state.model_dump(mode="json"))
-        return self._started_before(session.connection(), saga, idempotency_key, digest)
+        """The saga that this idempotency key and state started before, if any.
 
-    def refuse_taken(self, session: Session, business_key: str) -> None:
-        """Raise BusinessKeyTaken if an open saga works on the key.
-
-        A courtesy, for an early and better answer; ``start`` checks it under any race.
+        For producers that check more than keys, before they do; ``start`` asks it again under any
+        race. Raises IdempotencyKeyReused, or BusinessKeyTaken when another saga is at work.
         """
-        holder = queries.holder_of(session.connection(), business_key)
-        if holder is not None:
+        digest = _digest(state.model_dump(mode="json"))
+        connection = session.connection()
+        return self._earlier(connection, saga, digest, idempotency_key, business_key)
+
+    def _earlier(
+        self,
+        connection: Connection,
+        saga: Saga[Any],
+        digest: str,
+        idempotency_key: str | None,
+        business_key: str | None,
+    ) -> Started | None:
+        # The holder first: a saga of our own idempotency key that commits between the two looks
+        # is then found by the second, and not taken for another's.
+        holder = queries.holder_of(connection, business_key) if business_key else None
+        before = None
+        if idempotency_key is not None:
+            before = self._started_before(connection, saga, idempotency_key, digest)
+        if before is None and holder is not None and business_key is not None:
             raise BusinessKeyTaken(business_key, holder)
+        return before
 
     def _started_before(
         self, connection: Connection, saga: Saga[Any], key: str, digest: str

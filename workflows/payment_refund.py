@@ -182,18 +182,16 @@ def request_refund(
         amount_minor=amount_minor,
         reason=asked.reason,
     )
-    if idempotency_key is not None:
-        before = engine.started_before(session, refund, state, idempotency_key)
-        if before is not None:
-            return before
-    business_key = f"payment:{payment.id}"
-    engine.refuse_taken(session, business_key)
+    key = f"payment:{payment.id}"
+    before = engine.earlier(
+        session, refund, state, idempotency_key=idempotency_key, business_key=key
+    )
+    if before is not None:
+        return before
     if payment.status != PaymentStatus.SUCCESS:
         raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
     if amount_minor > payment.left_minor:
         raise AmountNotLeft(payment.id, Decimal(payment.left_minor).scaleb(-2))
     if session.scalar(select(Order.id).where(Order.id == payment.order_id)) is None:
         raise NotRefundable(payment.id, f"its order {payment.order_id} does not exist")
-    return engine.start(
-        session, refund, state, idempotency_key=idempotency_key, business_key=business_key
-    )
+    return engine.start(session, refund, state, idempotency_key=idempotency_key, business_key=key)

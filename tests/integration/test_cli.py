@@ -357,7 +357,6 @@ def test_the_doctor_says_what_is_missing_and_fails(shell: Shell, database: Datab
         pulse = "INSERT INTO saga_pulse VALUES ('recovery', clock_timestamp() - interval '1 min')"
         connection.exec_driver_sql(pulse)
     late = json.loads(shell.run("doctor", "--json").stdout)
-    assert "60" in of(late, "recovery")["detail"]
     assert not of(late, "recovery")["ok"]
 
 

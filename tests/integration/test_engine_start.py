@@ -5,7 +5,7 @@ from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from saga import (
@@ -16,6 +16,7 @@ from saga import (
     Saga,
     Started,
     StartError,
+    queries,
 )
 from saga.followup import Lane
 from tests.integration.shop import Order, Shop
@@ -238,3 +239,25 @@ def test_an_id_that_is_taken_is_an_error(shop: Shop) -> None:
     assert start(saga_id).saga_id == saga_id
     with pytest.raises(StartError):
         start(saga_id)
+
+
+def test_a_start_of_the_same_key_that_commits_between_two_looks_is_found_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"idempotency_key": "k", "business_key": "order:1"}
+    look = queries.holder_of
+    winners: list[UUID] = []
+
+    def overtaken(connection: Connection, business_key: str) -> UUID | None:
+        if not winners:
+            winners.append(UUID(int=0))
+            with Session(shop.database) as session, session.begin():
+                winners[0] = shop.engine.start(session, shop.saga, TEA, **keys).saga_id
+        return look(connection, business_key)
+
+    monkeypatch.setattr(queries, "holder_of", overtaken)
+    with Session(shop.database) as session, session.begin():
+        found = shop.engine.earlier(session, shop.saga, TEA, **keys)
+
+    assert found is not None
+    assert (found.saga_id, found.is_new) == (winners[0], False)
