@@ -130,7 +130,15 @@ def _no_answer(response: httpx.Response) -> ProviderBusy | UnexpectedAnswer:
         case 503 if retry_after is not None:
             return ProviderBusy(_after(retry_after))
         case status:
-            return UnexpectedAnswer(f"the provider answered {status}: {response.text[:200]}")
+            return UnexpectedAnswer(f"the provider answered {status}{_said(response)}")
+
+
+def _said(response: httpx.Response) -> str:
+    """What an answer that is no refund says, for people: its code and message, if it has them."""
+    body = _body(response)
+    said = [str(body[name]) for name in ("code", "message") if body.get(name)]
+    text = " ".join(said) or response.text
+    return f": {text[:200]}" if text else ""
 
 
 def _after(retry_after: str | None) -> timedelta:
