@@ -89,7 +89,7 @@ def test_an_answer_that_proves_nothing_leaves_the_outcome_unknown(
 def test_an_error_of_the_provider_is_told_by_its_code_and_message(gateway_to: Build) -> None:
     answer = httpx.Response(500, json={"code": "SYSTEM_ERROR", "message": "try later"})
 
-    with pytest.raises(UnexpectedAnswer, match="answered 500: SYSTEM_ERROR try later$"):
+    with pytest.raises(UnexpectedAnswer, match=r"answered 500: SYSTEM_ERROR try later$"):
         gateway_to(answer).refund(REQUEST)
 
 
