@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -179,7 +179,6 @@ class Saga(Generic[S]):
     state: type[S]
     timeout: timedelta
     steps: Sequence[Step[S]]
-    sensitive: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
