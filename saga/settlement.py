@@ -207,7 +207,8 @@ def _advance(
         max_retries=saga.steps[index].retry.retries,
         patience=by.timing.patience,
     )
-    return Next() if by.in_chain else Publish(publication(saga, _landed(moved)))
+    stands = _landed(moved)
+    return Next() if by.in_chain else Publish(publication(saga, stands))
 
 
 def _time_ends(saga: Saga[Any], row: Row, *, accepted: bool) -> bool:
@@ -291,11 +292,12 @@ def _compensate(
         dispatches=0 if by_link_error else 1,
         patience=by.timing.patience,
     )
+    stands = _landed(moved)
     if by_link_error and by.error is not None:
         return Raise(by.error)
     if by.in_chain and going_back:
         return Next()
-    return Publish(publication(saga, _landed(moved)))
+    return Publish(publication(saga, stands))
 
 
 def _rest(
