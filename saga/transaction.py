@@ -1,12 +1,14 @@
 """Runs a transactional step or compensation: its SQL and the record of it are one commit."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from saga import store
 from saga.database import is_away
@@ -68,6 +70,11 @@ class Transaction:
             moved = store.count_attempt(connection, row, record, patience=patience)
             return moved or Drop("moved meanwhile")
 
+    def _uncount(self, row: Row) -> None:
+        """Give the attempt back, unless the database is too far away for that."""
+        with suppress(SQLAlchemyError), self.runtime.database.begin() as connection:
+            store.uncount_attempt(connection, row)
+
     def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
         session = StepSession(self.runtime.database)
         try:
@@ -92,9 +99,11 @@ class Transaction:
                 followup = self.runtime.settle(connection, saga, row, event, by)
                 session.settle()
             except Exception as error:
-                if is_away(error):
-                    raise
                 session.give_back()
+                if is_away(error):
+                    if is_counted:
+                        self._uncount(row)
+                    raise
                 return self._failed(row, error, began, is_counted=is_counted)
             else:
                 return followup

@@ -6,7 +6,7 @@ moved the saga first: then nothing was written, and the caller must do nothing e
 """
 
 from saga.store.backward import compensate, fail, rest
-from saga.store.claims import claim, count_attempt, renew_lease
+from saga.store.claims import claim, count_attempt, renew_lease, uncount_attempt
 from saga.store.forward import advance, ask_probe, complete, insert, poll, retry
 from saga.store.transition import Record
 from saga.store.watch import beat, dispatch, look_again, miss_definition, note, postpone, put_off
@@ -32,4 +32,5 @@ __all__ = [
     "renew_lease",
     "rest",
     "retry",
+    "uncount_attempt",
 ]

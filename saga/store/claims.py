@@ -57,3 +57,17 @@ def count_attempt(
 ) -> Row | None:
     """Count an attempt before it begins, so that a step that kills its worker is counted."""
     return move(connection, _COUNT, row, record, patience=patience, event_attempt=row.attempt + 1)
+
+
+_UNCOUNT = """
+UPDATE saga_state SET attempt = attempt - 1
+WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND attempt = %(attempt)s"""
+
+
+def uncount_attempt(connection: Connection, row: Row) -> bool:
+    """Take back the count of an attempt that trouble of our own cut short.
+
+    False: the saga moved on, or the count was taken back before.
+    """
+    params = {"saga_id": str(row.saga_id), "at_version": row.version, "attempt": row.attempt}
+    return connection.exec_driver_sql(_UNCOUNT, params).rowcount == 1

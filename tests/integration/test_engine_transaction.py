@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -58,6 +59,27 @@ def test_a_connection_that_breaks_in_a_step_leaves_nothing_and_costs_no_attempt(
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"
     assert shop.did() == {"reserve", "book"}
+
+
+def test_a_lock_that_others_hold_for_long_costs_no_attempt_however_often_it_was_sent(
+    shop: Shop,
+) -> None:
+    saga_id = shop.start()
+    shop.let_pass(timedelta(seconds=11))
+    shop.recover()  # published twice: from now on, attempts are counted before they begin
+
+    def waits_in_vain(_: Session) -> None:
+        raise OperationalError("SELECT … FOR UPDATE", {}, LockNotAvailable())
+
+    shop.script.say("reserve", *[waits_in_vain] * 6)
+    shop.broker.queue.pop()
+    for _ in range(6):
+        assert isinstance(shop.deliver(), RetryIn)
+        assert shop.row(saga_id)["attempt"] == 0
+        shop.broker.queue.append(shop.broker.held.pop()[1])
+
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
 
 
 def test_a_connection_that_breaks_before_a_step_costs_no_attempt(shop: Shop) -> None:
