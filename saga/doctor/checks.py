@@ -9,7 +9,7 @@ from saga.doctor.finding import Finding
 from saga.followup import Lane
 from saga.worker import RECOVERY_QUEUE
 
-OLDEST_POSTGRESQL = 130_000
+OLDEST_POSTGRESQL = 140_000
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _STALE_SCANS = 5
 _POOLS_WITHOUT_LIMITS = frozenset({"solo", "threads", "thread", "eventlet", "gevent"})
@@ -35,7 +35,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
 def _database(seen: DatabaseFacts) -> Iterator[Finding]:
     if seen.version_number < OLDEST_POSTGRESQL:
         yield Finding.bad(
-            "database", f"PostgreSQL {seen.version} is too old", "use PostgreSQL 13 or newer"
+            "database", f"PostgreSQL {seen.version} is too old", "use PostgreSQL 14 or newer"
         )
     else:
         yield Finding.ok("database", f"PostgreSQL {seen.version} answers")
