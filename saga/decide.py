@@ -151,16 +151,16 @@ def _give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) 
     match step.role, effect:
         case Role.RETRIABLE, _:
             return Fail(
-                advice=f"{step.name} did not succeed in {at.attempt} attempts, and the saga is "
-                "past its pivot: mend the cause, then retry it",
+                advice=f"{step.name} did not succeed in {at.attempt} attempts, and past the pivot "
+                "nothing goes back: find out what stands in its way",
                 effects={step.name: effect},
             )
         case _, Effect.UNKNOWN if step.probe is not None:
             return AskProbe(probe=step.probe.name, reason=reason)
         case Role.PIVOT, Effect.UNKNOWN:
             return Fail(
-                advice=f"nobody knows whether {step.name} took effect and it has no probe: find "
-                "out, then resolve it",
+                advice=f"nobody knows whether {step.name} took effect, and it has no probe: find "
+                "out at the other system",
                 effects={step.name: effect},
             )
     return _go_back(saga, at, reason, {step.name: effect})
@@ -219,8 +219,8 @@ def _compensating(
             return Dispatch(taken_over=True)
         case AttemptFailed() | WorkerLost() | RefusedFinally() | Accepted():
             return Fail(
-                advice=f"the compensation of {step.name} did not succeed in {at.attempt} attempts: "
-                "mend the cause, then compensate again",
+                advice=f"the compensation of {step.name} did not succeed in {at.attempt} attempts, "
+                "so that its effect may still stand: find out what stands in its way",
                 effects={step.name: Effect.COMPENSATION_FAILED},
             )
     assert_never(event)
@@ -238,7 +238,7 @@ def _go_on_back(saga: Saga[Any], at: Position) -> Move:
 def _contradiction(step: str) -> str:
     return (
         f"{step} took effect after all, although the saga went back because it had not: "
-        "put right what the compensations took back, then resolve it"
+        "find out what the compensations took back that must stand"
     )
 
 
@@ -276,8 +276,8 @@ def _found(
             return AskProbe(probe=probe, after=wait, reason=reason)
         case FoundNoAnswer() if step.role is Role.PIVOT:
             return Fail(
-                advice=f"{probe} could not tell whether {step.name} took effect: find out, "
-                "then resolve it",
+                advice=f"{probe} could not tell whether {step.name} took effect: find out at the "
+                "other system",
                 effects={step.name: known},
             )
         case FoundNoAnswer():

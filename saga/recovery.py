@@ -109,7 +109,7 @@ class Recovery:
         what = f"{row.saga_type} version {row.definition_version}, step {row.step}"
         since = row.unknown_since or row.now
         if row.now - since >= self._timing.unknown_for:
-            advice = f"no worker knew {what}: deploy its definition, then retry"
+            advice = f"no worker knew {what}: find out why its definition is not deployed"
             record = self._by.record("failed", alarm=advice)
             store.fail(connection, row, record, effects={}, error=advice)
         elif row.unknown_since is None:

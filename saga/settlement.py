@@ -92,8 +92,8 @@ def plain(text: str, *, longest: int = 500) -> str:
 def broken_state(saga: Saga[Any], row: Row) -> Fail:
     """A stored state that no longer fits its model: nobody but a person can go on."""
     return Fail(
-        advice=f"the state of {row.step} no longer fits {saga.state.__name__}: make the model "
-        "accept it again (expand, then contract), then retry"
+        advice=f"the state stored for {row.step} no longer fits {saga.state.__name__}: find out "
+        "which change of the model left it behind (expand, then contract)"
     )
 
 

@@ -183,8 +183,8 @@ def test_past_the_pivot_a_saga_that_is_overdue_says_so_and_goes_on() -> None:
         "trip.confirm is with the workers; "
         "overdue since 12:05:00 UTC, but past the point of going back; "
         "if it succeeds, the saga is COMPLETED; if all 4 attempts fail, a person must decide: "
-        "trip.confirm did not succeed in 4 attempts, and the saga is past its pivot: "
-        "mend the cause, then retry it"
+        "trip.confirm did not succeed in 4 attempts, and past the pivot nothing goes back: "
+        "find out what stands in its way"
     )
 
 
@@ -217,7 +217,8 @@ def test_while_nobody_knows_the_probe_decides() -> None:
         "nobody knows whether trip.pay took effect; the last error was: TimeoutError: no answer; "
         "trip.find_payment is asked at 12:01:00 UTC; if it happened, trip.confirm comes next; "
         f"if it did not, {BACK}; if nobody can tell until 13:00:00 UTC, a person must decide: "
-        "trip.find_payment could not tell whether trip.pay took effect: find out, then resolve it"
+        "trip.find_payment could not tell whether trip.pay took effect: find out at the "
+        "other system"
     )
 
 
@@ -247,7 +248,8 @@ def test_a_saga_that_goes_back_tells_why_and_what_ends_it() -> None:
         "going back because trip.pay was refused; trip.give_back is with the workers; "
         "the last error was: the card has expired; once it is done, the saga is COMPENSATED; "
         "if all 11 attempts fail, a person must decide: the compensation of trip.reserve did not "
-        "succeed in 11 attempts: mend the cause, then compensate again"
+        "succeed in 11 attempts, so that its effect may still stand: "
+        "find out what stands in its way"
     )
 
 
@@ -295,8 +297,8 @@ def test_a_compensated_saga_tells_what_was_taken_back_and_that_it_looks_again() 
         "compensated: trip.reserve; "
         "to be sure, trip.find_payment is asked again at 12:10:00 UTC; "
         "if trip.pay took effect after all, a person must decide: trip.pay took effect after all, "
-        "although the saga went back because it had not: put right what the compensations took "
-        "back, then resolve it"
+        "although the saga went back because it had not: find out what the compensations took "
+        "back that must stand"
     )
 
 
@@ -322,9 +324,9 @@ def test_a_completed_saga_needs_nothing() -> None:
 
 
 def test_a_failed_saga_tells_what_a_person_must_decide() -> None:
-    row = standing("trip.confirm", status=Status.FAILED, error_message="mend it, then retry")
+    row = standing("trip.confirm", status=Status.FAILED, error_message="find out what happened")
 
-    assert why(trip, row) == "a person must decide: mend it, then retry"
+    assert why(trip, row) == "a person must decide: find out what happened"
 
 
 def test_a_saga_that_this_process_does_not_know_is_somebody_elses() -> None:
