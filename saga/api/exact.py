@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-# Python refuses to read longer whole numbers, and none of ours is as long.
-_LONGEST_INTEGER = 20
+from saga.inputs import exact_json
 
 
 class ExactRequest(Request):
@@ -19,9 +17,7 @@ class ExactRequest(Request):
         """Read the body. Raises JSONDecodeError for whatever cannot be read."""
         body = await self.body()
         try:
-            return json.loads(
-                body, parse_float=Decimal, parse_constant=Decimal, parse_int=_whole_number
-            )
+            return exact_json(body)
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
@@ -39,7 +35,3 @@ class ExactRoute(APIRoute):
             return await handler(ExactRequest(request.scope, request.receive))
 
         return exact
-
-
-def _whole_number(digits: str) -> int | Decimal:
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else Decimal(digits)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from saga.database import is_away
 from saga.errors import Conflict, InvalidInput, NotFound, SagaError
+from saga.inputs import plain_fault
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -99,21 +100,12 @@ def _field(error: Mapping[str, Any]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    limits = error.get("ctx", {})
     match error["type"]:
-        case "missing":
-            return "is missing"
         case "json_invalid":
-            return f"is no JSON: {limits.get('error')}"
+            return f"is no JSON: {error['ctx']['error']}"
         case "model_attributes_type" | "model_type" | "dict_type":
             return "must be a JSON object, sent as application/json"
-        case "greater_than_equal":
-            return f"must be at least {limits['ge']}"
-        case "less_than_equal":
-            return f"must be at most {limits['le']}"
-        case "value_error":
-            return str(limits["error"])
-    return str(error["msg"]).replace("Input should", "should")
+    return plain_fault(error)
 
 
 async def _plain(_request: Request, error: Exception) -> JSONResponse:

@@ -43,7 +43,7 @@ def start(
         known = ", ".join(sorted(app.producers)) or "none"
         raise UsageError(f"no saga {name!r} can be started here; there are: {known}")
 
-    def begin(text: str, key: str | None) -> Started:
+    def begin(text: str | bytes, key: str | None) -> Started:
         return _start(app, producer, text, key)
 
     if given.startswith("@"):
@@ -58,7 +58,7 @@ def start(
         console.print(f"see how it goes: saga show {started.saga_id}", soft_wrap=True)
 
 
-def _start(app: SagaApp, producer: Producer, text: str, key: str | None) -> Started:
+def _start(app: SagaApp, producer: Producer, text: str | bytes, key: str | None) -> Started:
     """Start one saga in a transaction of its own, published after it."""
     asked = read(producer.input, text)
     try:
@@ -73,7 +73,7 @@ def _start(app: SagaApp, producer: Producer, text: str, key: str | None) -> Star
 
 
 def _start_lines(
-    begin: Callable[[str, str | None], Started], file: str, idempotency_key: str | None
+    begin: Callable[[str | bytes, str | None], Started], file: str, idempotency_key: str | None
 ) -> None:
     """Start what each line says, and go on after a line that is wrong.
 

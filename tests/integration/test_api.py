@@ -324,6 +324,23 @@ def test_an_amount_that_cannot_be_names_its_field_and_starts_nothing(
     assert not sagas_of(database, payment)
 
 
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0", "must be at least 0.01"),
+        ("1000000.01", "must be at most 1000000"),
+        ("null", "must be a number"),
+        ("NaN", "must be a finite number"),
+    ],
+)
+def test_what_is_wrong_with_an_amount_is_said_in_plain_words(
+    client: Client, payment: str, amount: str, said: str
+) -> None:
+    response = send(client, payment, f'{{"amount": {amount}, "reason": "broken"}}')
+
+    assert response.json()["errors"] == [{"field": "amount", "message": said}]
+
+
 @pytest.mark.parametrize("amount", ["0.01", "100", "99.99", "1e2", '"0.1"', "40.10", "0.29"])
 def test_an_amount_is_what_was_written(
     client: Client, database: Database, payment: str, amount: str

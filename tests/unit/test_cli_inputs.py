@@ -36,7 +36,9 @@ def test_money_keeps_every_digit_that_was_written() -> None:
     assert fault(asked("100.0000000000000001")) == "amount: must have at most 2 decimals"
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1.001", "NaN", '"text"', "1e7", "null"])
+@pytest.mark.parametrize(
+    "amount", ["0", "-1", "1.001", "NaN", '"text"', "1e7", "null", "9" * 5_000]
+)
 def test_an_amount_that_cannot_be_is_named(amount: str) -> None:
     assert fault(asked(amount)).startswith("amount: ")
 
@@ -57,12 +59,22 @@ def test_blank_lines_count_but_are_left_out(tmp_path: Path) -> None:
     file = tmp_path / "inputs"
     file.write_text('{"a": 1}\n\n  \n{"b": 2}')
 
-    assert list(lines(str(file))) == [(1, '{"a": 1}\n'), (4, '{"b": 2}')]
+    assert list(lines(str(file))) == [(1, b'{"a": 1}\n'), (4, b'{"b": 2}')]
+
+
+def test_a_line_that_is_not_in_utf_8_is_wrong_alone(tmp_path: Path) -> None:
+    file = tmp_path / "inputs"
+    file.write_bytes(asked("1").encode() + b'\n{"reason": "\xff"}\n' + asked("2").encode())
+
+    (_, first), (_, broken), (number, last) = lines(str(file))
+
+    assert [read(Asked, line).amount for line in (first, last)] == [Decimal(1), Decimal(2)]
+    assert number == 3
+    with pytest.raises(UsageError, match="not JSON"):
+        read(Asked, broken)
 
 
 def test_a_file_that_cannot_be_read_is_a_wrong_usage(tmp_path: Path) -> None:
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\n")
-
-    for file in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
+    for file in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError):
             list(lines(str(file)))
