@@ -216,6 +216,9 @@ class Engine:
             log.warning(
                 "broker away, recovery will publish", saga_id=str(chain.saga_id), why=str(away)
             )
+        except Exception:
+            # The caller's commit stands. An error here would look as if it did not.
+            log.exception("not published, recovery will", saga_id=str(chain.saga_id))
 
 
 def _digest(values: Mapping[str, Any]) -> str:

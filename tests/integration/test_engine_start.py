@@ -127,6 +127,22 @@ def test_a_broker_that_is_away_does_not_stop_a_start(shop: Shop) -> None:
     assert shop.status(saga_id) == "COMPLETED"
 
 
+def test_no_trouble_in_publishing_looks_like_a_commit_that_failed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("no publisher should do this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.broker, "publish", broken)
+        saga_id = shop.start()
+
+    shop.let_pass(shop.engine.timing.patience)
+    shop.recover()
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
 def test_a_saga_that_the_engine_was_not_given_is_not_started(shop: Shop) -> None:
     other: Saga[Order] = shop_saga(shop.script, version=2)
     with Session(shop.database) as session, pytest.raises(DefinitionError):
