@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID, uuid4
 
 import structlog
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from saga import queries, store
 from saga.database import is_away
-from saga.definition import Saga
+from saga.definition import Saga, Work
 from saga.followup import Drop, Followup, Next, Park
 from saga.heartbeat import heartbeat
 from saga.moves import Fail
@@ -28,7 +28,7 @@ from saga.position import (
 )
 from saga.registry import Kind, Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, failure, forward, hold
+from saga.runtime import Delivery, Runtime, failure, forward, hold, returned
 from saga.settlement import Circumstances, apply, broken_state, plain
 from saga.task import (
     CannotTell,
@@ -125,7 +125,7 @@ class Call:
         except ValidationError as error:
             return Answer(broken_state(saga, row), error=error)
         try:
-            return self._call(state, row)
+            return self._call(saga, state, row)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return self._failure(error)
 
@@ -134,20 +134,20 @@ class Call:
             return Answer(FoundNoAnswer(), error=error)
         return Answer(failure(error, external=True), error=error)
 
-    def _call(self, state: Any, row: Row) -> Answer:
+    def _call(self, saga: Saga[Any], state: Any, row: Row) -> Answer:
         work = self.place.work
         match work:
             case External():
                 result = work(state, self._key(row))
                 if isinstance(result, PollAgain):
                     return Answer(Accepted(result.after), detail={"reason": plain(result.reason)})
-                return Answer(Succeeded(), state=result.model_dump(mode="json"))
+                return Answer(Succeeded(), state=returned(saga.state, work, result))
             case ExternalCompensation():
                 known = forward(row)
                 work(state, known)
                 return Answer(Succeeded(known.effect))
             case Probe():
-                return _found(work(state, self._key(row)))
+                return _found(saga, work, work(state, self._key(row)))
         raise TypeError(f"{work.name} is not a call")
 
     def _settle_until(
@@ -213,11 +213,15 @@ class Call:
         )
 
 
-def _found(finding: Happened[Any] | DidNotHappen | CannotTell) -> Answer:
+def _found(
+    saga: Saga[Any], work: Work, finding: Happened[Any] | DidNotHappen | CannotTell
+) -> Answer:
     match finding:
         case Happened(state):
-            return Answer(FoundDone(), state=state.model_dump(mode="json"))
+            return Answer(FoundDone(), state=returned(saga.state, work, state))
         case DidNotHappen():
             return Answer(FoundNothing(), detail={"found": "nothing"})
         case CannotTell(reason):
             return Answer(FoundNoAnswer(), detail={"found": plain(f"cannot tell: {reason}")})
+    # What a probe must not answer is no answer.
+    assert_never(finding)

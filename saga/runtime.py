@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
 from saga import queries
 from saga.decide import decide
-from saga.definition import Role, Saga
-from saga.errors import Refused, TryAgain
+from saga.definition import Role, Saga, Work
+from saga.errors import Refused, StepMisbehaved, TryAgain
 from saga.followup import Drop, Followup, RetryIn
 from saga.position import AttemptFailed, Event, RefusedFinally, WaitingFor
 from saga.registry import Kind, Place, Registry
@@ -82,6 +83,14 @@ def failure(error: Exception, *, external: bool) -> AttemptFailed | RefusedFinal
         case TryAgain():
             return AttemptFailed(Effect.NOT_STARTED, error.after)
     return AttemptFailed(Effect.UNKNOWN if external else Effect.NOT_STARTED)
+
+
+def returned(model: type[BaseModel], work: Work, state: object) -> dict[str, Any]:
+    """The JSON of the state that a step returned. Raises StepMisbehaved for anything else."""
+    if not isinstance(state, model):
+        what = "nothing" if state is None else f"a {type(state).__name__}"
+        raise StepMisbehaved(f"{work.name} must return its {model.__name__}, and returned {what}")
+    return state.model_dump(mode="json")
 
 
 def hold(error: Exception) -> RetryIn:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 import structlog
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from saga import store
@@ -78,9 +79,20 @@ class Circumstances:
 
 
 def describe(error: Exception, *, longest: int = 500) -> str:
-    """One line about an error, for the row and for people; bounded, without SQL parameters."""
+    """One line about an error, for the row and for people; bounded.
+
+    Without SQL parameters and without the values that a model refused: both may be secret.
+    """
     said = getattr(error, "orig", None) or error
-    return plain(f"{type(said).__name__}: {said}", longest=longest)
+    text = _faults(said) if isinstance(said, ValidationError) else str(said)
+    return plain(f"{type(said).__name__}: {text}", longest=longest)
+
+
+def _faults(error: ValidationError) -> str:
+    return f"{error.title}: " + "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def plain(text: str, *, longest: int = 500) -> str:

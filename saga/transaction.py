@@ -20,7 +20,7 @@ from saga.moves import Dispatch
 from saga.position import Succeeded, WorkerLost
 from saga.registry import Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, counted, failure, forward, hold
+from saga.runtime import Delivery, Runtime, counted, failure, forward, hold, returned
 from saga.settlement import Circumstances, apply, broken_state
 from saga.step_session import StepSession
 from saga.task import Transactional, TransactionalCompensation
@@ -117,7 +117,7 @@ class Transaction:
         if isinstance(self.place.work, Transactional):
             new = self.place.work(state, session)
             session.flush_whole()
-            return Succeeded(), new.model_dump(mode="json")
+            return Succeeded(), returned(saga.state, self.place.work, new)
         assert isinstance(self.place.work, TransactionalCompensation)
         known = forward(row)
         self.place.work(state, session, known)

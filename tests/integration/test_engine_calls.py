@@ -438,6 +438,18 @@ def test_an_answer_that_cannot_be_stored_is_a_failed_attempt_of_unknown_outcome(
     assert shop.status(saga_id) == "COMPLETED"
 
 
+@pytest.mark.parametrize("step", ["reserve", "ship"])
+def test_a_step_that_returns_no_state_is_told_what_it_must_return(shop: Shop, step: str) -> None:
+    saga_id = shop.start()
+    shop.work_off(until=step)
+    shop.script.say(step, {"item": "tea"})
+
+    shop.deliver()
+
+    said = f"shop.{step} must return its Order, and returned a dict"
+    assert shop.row(saga_id)["error_message"] == f"StepMisbehaved: {said}"
+
+
 def test_what_a_provider_says_may_hold_anything(shop: Shop) -> None:
     saga_id = shop.start()
     shop.work_off(until="ship")
@@ -459,6 +471,8 @@ def test_a_stored_state_that_no_longer_fits_its_model_needs_a_person(shop: Shop)
     row = shop.row(saga_id)
     assert row["status"] == "FAILED"
     assert "no longer fits Order" in row["error_message"]
+    assert "ValidationError: Order: notes: Input should be a valid list" in row["error_message"]
+    assert "7" not in row["error_message"].partition("ValidationError")[2], "it may be a secret"
     assert shop.script.called("ship") == []
 
 
@@ -469,6 +483,17 @@ def second_look(shop: Shop) -> UUID:
     shop.work_off()
     assert shop.recover_until_rest(saga_id, step=timedelta(seconds=20)) == "COMPENSATED"
     return saga_id
+
+
+def test_a_probe_that_answers_what_it_must_not_has_told_nothing(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.script.say("pay", *[CUT] * 4)
+    shop.script.say("find_pay", "yes")
+
+    shop.work_off()
+
+    row = shop.row(saga_id)
+    assert (row["status"], row["waiting_for"], row["claimed_by"]) == ("RUNNING", "probe", None)
 
 
 def test_second_looks_are_taken_after_ten_minutes_and_a_day(shop: Shop) -> None:
