@@ -19,7 +19,7 @@ log = structlog.get_logger("saga")
 def heartbeat(database: Engine, saga_id: UUID, *, token: UUID, lease: timedelta) -> Iterator[None]:
     """Renew the lease every third of it, on a connection of its own, until the block ends.
 
-    Stops by itself when the claim is lost or its hard limit has come. A database that is away is
+    A claim that is lost, or whose hard limit has come, is not renewed. A database that is away is
     asked again: the claim may still be ours when it is back.
     """
     over = threading.Event()
@@ -28,8 +28,7 @@ def heartbeat(database: Engine, saga_id: UUID, *, token: UUID, lease: timedelta)
         while not over.wait(lease.total_seconds() / 3):
             try:
                 with database.begin() as connection:
-                    if not store.renew_lease(connection, saga_id, token=token, lease=lease):
-                        return
+                    store.renew_lease(connection, saga_id, token=token, lease=lease)
             except SQLAlchemyError as error:
                 log.warning("heartbeat missed", saga_id=str(saga_id), error=type(error).__name__)
 

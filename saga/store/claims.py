@@ -36,15 +36,23 @@ def claim(
     )
 
 
+# An UPDATE that waited for the settle would lock the row once more behind it, and the saga's next
+# message, which does not wait, would be dropped.
 _RENEW = """
 UPDATE saga_state
 SET wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
-WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
-  AND claim_deadline > clock_timestamp()"""
+WHERE id = (
+    SELECT id FROM saga_state
+    WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
+      AND claim_deadline > clock_timestamp()
+    FOR UPDATE SKIP LOCKED)"""
 
 
 def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: timedelta) -> bool:
-    """Keep the claim alive for another ``lease``. False: it is lost, or its hard limit came."""
+    """Keep the claim alive for another ``lease``.
+
+    False: it is lost, its hard limit came, or somebody has the row locked just now.
+    """
     params = {"saga_id": str(saga_id), "token": str(token), "lease": lease}
     return connection.exec_driver_sql(_RENEW, params).rowcount == 1
 
