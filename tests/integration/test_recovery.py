@@ -149,6 +149,7 @@ def test_four_scans_at_once_never_publish_a_saga_twice(shop: Shop, kind: str) ->
     published = Counter(publication.saga_id for publication in shop.broker.published)
     assert published == Counter(sagas)
     assert sum(done.published for done in passes) == len(sagas)
+    assert sum(done.failed for done in passes) == 0
     assert {shop.row(saga_id)["epoch"] for saga_id in sagas} == {2 if kind == "lost" else 1}
 
 

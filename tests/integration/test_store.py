@@ -161,6 +161,20 @@ def test_a_lease_is_renewed_up_to_its_hard_limit_and_by_its_owner_alone(
         assert not store.renew_lease(connection, row.saga_id, token=mine, lease=HOUR)
 
 
+def test_a_heartbeat_never_waits_for_a_row_that_is_being_settled(shop: Shop, row: Row) -> None:
+    """Having waited, it would hold the row for a moment, and the next message would be dropped."""
+    mine = uuid4()
+    with shop.database.begin() as connection:
+        store.claim(
+            connection, row, Record(kind="tried"), token=mine, lease=SECOND, limit=10 * SECOND
+        )
+    with shop.database.begin() as settling, shop.database.begin() as beating:
+        settling.execute(text("SELECT FROM saga_state FOR UPDATE"))
+        beating.execute(text("SET LOCAL lock_timeout = '1ms'"))
+
+        assert not store.renew_lease(beating, row.saga_id, token=mine, lease=HOUR)
+
+
 def test_a_step_that_is_found_done_forgets_why_it_was_given_up(shop: Shop, row: Row) -> None:
     with shop.database.begin() as connection:
         asked = WRITES["ask_probe"](connection, row, Record(kind="tried"))
