@@ -1,55 +1,9 @@
-"""Celery's settings, and only those. Why each stands here: docs/explanation/celery.md."""
+"""Celery's settings, and only those: the engine's, and what this application adds."""
 
-from kombu.entity import Exchange, Queue
-
-from saga.followup import Lane
-from saga.worker import COMPENSATE, RECOVER, RECOVERY_QUEUE
+from saga.celeryconfig import *  # noqa: F403 - Celery reads a module's names
+from saga.worker import scans
 from settings import settings
 
 broker_url = settings.celery_broker_url.get_secret_value()
-broker_connection_retry_on_startup = True
-
-# Workers take from the first queue that has something: going back goes before going on, and
-# both go before what is new.
-task_queues = [
-    Queue(name, Exchange(name), routing_key=name)  # type: ignore[no-untyped-call]
-    for name in (*Lane, RECOVERY_QUEUE)
-]
-task_default_queue = Lane.NEW.value
-task_routes = {
-    COMPENSATE: {"queue": Lane.COMPENSATION.value},
-    RECOVER: {"queue": RECOVERY_QUEUE},
-}
-broker_transport_options = {
-    # Far above every step's hard limit: a shorter one would run healthy steps twice.
-    "visibility_timeout": 900,
-    "queue_order_strategy": "priority",
-}
-
-# A message is acknowledged when its step is recorded, never before.
-task_acks_late = True
-task_reject_on_worker_lost = True
-worker_prefetch_multiplier = 1
-worker_cancel_long_running_tasks_on_connection_loss = False
-
-# The truth is saga_state, so nobody needs results.
-result_backend = None
-task_ignore_result = True
-
-# What Flower shows.
-worker_send_task_events = True
-task_send_sent_event = True
-
 worker_hijack_root_logger = False
-enable_utc = True
-timezone = "UTC"
-
-beat_schedule = {
-    "recover": {
-        "task": RECOVER,
-        "schedule": settings.timing.scan,
-        # A scan that waited for a whole interval has a successor.
-        "options": {"expires": settings.timing.scan.total_seconds()},
-    },
-}
-beat_max_loop_interval = 1
+beat_schedule = scans(settings.timing.scan)

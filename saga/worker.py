@@ -7,6 +7,7 @@ never proves that a step failed, so it reads the row again.
 
 import math
 import threading
+from datetime import timedelta
 from typing import Any, NoReturn, assert_never
 from uuid import UUID
 
@@ -179,6 +180,13 @@ def _compensate_task(engine: Engine) -> Any:
         _follow(self, engine, saga_id, engine.send_compensations(UUID(saga_id)))
 
     return run
+
+
+def scans(every: timedelta) -> dict[str, Any]:
+    """The ``beat_schedule`` that runs recovery; ``every`` is the engine's ``timing.scan``."""
+    # A scan that waited for a whole interval has a successor.
+    options = {"expires": every.total_seconds()}
+    return {"recover": {"task": RECOVER, "schedule": every, "options": options}}
 
 
 def _recover_task(recovery: Recovery) -> Any:

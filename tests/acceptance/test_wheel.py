@@ -55,13 +55,7 @@ sale = Saga(
 )
 
 celery = Celery("shop", broker=os.environ["BROKER"])
-celery.conf.beat_schedule = {
-    "recover": {
-        "task": "saga.recover",
-        "schedule": 2,
-        "options": {"queue": "saga.recovery", "expires": 2},
-    }
-}
+celery.config_from_object("saga.celeryconfig")
 engine = Engine(
     database=connect(os.environ["DATABASE"]),
     sagas=[sale],
@@ -125,10 +119,9 @@ def test_the_wheel_alone_runs_a_saga_of_two_steps_in_an_empty_project(
     where, saga_id = _run(sys.executable, "-c", SELL, cwd=project, env=environment).stdout.split()
     assert Path(where).is_relative_to(site)
     assert saga_id
-    queues = "saga.compensation,saga.continuing,saga.new,saga.recovery"
     with (project / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "shop", "worker", "-B", "-Q", queues],
+            [sys.executable, "-m", "celery", "-A", "shop", "worker", "-B"],
             cwd=project,
             env=environment,
             stdout=log,
