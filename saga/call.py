@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from saga import queries, store
+from saga.circumstances import Circumstances, plain
 from saga.database import is_away
 from saga.definition import Saga, Work
 from saga.followup import Drop, Followup, Next, Park
@@ -29,7 +30,7 @@ from saga.position import (
 from saga.registry import Kind, Place
 from saga.row import Row
 from saga.runtime import Delivery, Runtime, failure, forward, hold, returned
-from saga.settlement import Circumstances, apply, broken_state, plain
+from saga.settlement import apply, broken_state
 from saga.task import (
     CannotTell,
     DidNotHappen,

@@ -24,9 +24,9 @@ from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publ
 from saga.outbox import after_commit
 from saga.position import Status
 from saga.registry import Registry
+from saga.routing import publication
 from saga.row import Row
 from saga.runtime import Delivery, Runtime
-from saga.settlement import publication
 from saga.store import Record
 from saga.task import S, Transactional, TransactionalCompensation
 from saga.timing import Timing

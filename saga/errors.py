@@ -10,6 +10,8 @@ SagaError
 ├── Conflict                   what is asked is not allowed as things stand now
 ├── InvalidInput               what is asked is never allowed: one field is wrong
 ├── StepMisbehaved             a step did what only the engine may do
+├── SagaFailed                 a task's last word: its saga is FAILED
+├── MovedMeanwhile             a locked row was not as it was read; nothing was written
 └── Said                       what a step may say about its own outcome
     ├── Refused                it did not happen and never will
     └── TryAgain               it did not happen; ask again later
@@ -101,6 +103,14 @@ class SagaNotFound(NotFound):
 
 class StepMisbehaved(SagaError):
     """A step did what only the engine may do, such as committing its own transaction."""
+
+
+class SagaFailed(SagaError):
+    """The saga is FAILED and parked: a person must decide. What its task shows in Celery."""
+
+
+class MovedMeanwhile(SagaError):
+    """A locked row was not as it was read. Nothing was written."""
 
 
 class Said(SagaError):

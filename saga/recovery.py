@@ -13,13 +13,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from saga import queries, store
+from saga.circumstances import Circumstances
 from saga.decide import decide
 from saga.engine import Engine
 from saga.followup import BrokerAway, Followup, Lane, Publish
 from saga.moves import Dispatch, Move
 from saga.position import Due
+from saga.routing import lane
 from saga.row import Row
-from saga.settlement import Circumstances, apply, lane
+from saga.settlement import apply
 
 log = structlog.get_logger("saga")
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
 from saga import queries
+from saga.circumstances import Circumstances
 from saga.decide import decide
 from saga.definition import Role, Saga, Work
 from saga.errors import Refused, StepMisbehaved, TryAgain
@@ -18,7 +19,7 @@ from saga.followup import Drop, Followup, RetryIn
 from saga.position import AttemptFailed, Event, RefusedFinally, WaitingFor
 from saga.registry import Kind, Place, Registry
 from saga.row import Row
-from saga.settlement import Circumstances, apply
+from saga.settlement import apply
 from saga.task import Effect, Forward, IdempotencyKey
 from saga.timing import Timing
 

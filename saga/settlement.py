@@ -1,18 +1,17 @@
 """Carries out a move: one statement through the store, and what is to be done after the commit."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from saga import store
+from saga.circumstances import Circumstances, describe
 from saga.definition import Role, Saga
-from saga.errors import SagaError
-from saga.followup import Drop, Followup, Lane, Next, Park, Publication, Publish, Raise, RetryIn
+from saga.errors import MovedMeanwhile, SagaFailed
+from saga.followup import Drop, Followup, Next, Park, Publish, Raise, RetryIn
 from saga.moves import (
     Advance,
     AskProbe,
@@ -28,77 +27,14 @@ from saga.moves import (
     Retry,
 )
 from saga.position import Status, WaitingFor
+from saga.routing import publication
 from saga.row import Row
-from saga.store import Record
-from saga.task import Effect, Manual
-from saga.timing import Timing
+from saga.task import Effect
 
 log = structlog.get_logger("saga")
 
 # The message that waits may come a little early by another host's clock.
 _CLOCK_SLACK = timedelta(milliseconds=500)
-
-
-class SagaFailed(SagaError):
-    """The saga is FAILED and parked: a person must decide."""
-
-
-class MovedMeanwhile(SagaError):
-    """A locked row was not as it was read. Nothing was written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Circumstances:
-    """Who settles, and with what.
-
-    ``in_chain``: a chain goes on when the caller returns normally. ``state`` is the new state of
-    a step that succeeded, ``error`` that of an attempt that did not; ``detail`` goes into the
-    event.
-    """
-
-    timing: Timing
-    in_chain: bool
-    task_id: str | None = None
-    worker: str | None = None
-    actor: str | None = None
-    duration: timedelta | None = None
-    state: Mapping[str, Any] | None = None
-    error: Exception | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-    def record(self, kind: str, **detail: Any) -> Record:
-        said = {"error": describe(self.error)} if self.error is not None else {}
-        return Record(
-            kind=kind,
-            task_id=self.task_id,
-            worker=self.worker,
-            actor=self.actor,
-            duration=self.duration,
-            detail={**self.detail, **said, **detail},
-        )
-
-
-def describe(error: Exception, *, longest: int = 500) -> str:
-    """One line about an error, for the row and for people; bounded.
-
-    Without SQL parameters and without the values that a model refused: both may be secret.
-    """
-    said = getattr(error, "orig", None) or error
-    text = _faults(said) if isinstance(said, ValidationError) else str(said)
-    return plain(f"{type(said).__name__}: {text}", longest=longest)
-
-
-def _faults(error: ValidationError) -> str:
-    return f"{error.title}: " + "; ".join(
-        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
-def plain(text: str, *, longest: int = 500) -> str:
-    """The text as one bounded line that any database takes: no U+0000, no lone surrogates."""
-    line = " ".join(text.replace("\0", "").split()).encode(errors="replace").decode()
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def broken_state(saga: Saga[Any], row: Row) -> Fail:
@@ -107,40 +43,6 @@ def broken_state(saga: Saga[Any], row: Row) -> Fail:
         advice=f"the state stored for {row.step} no longer fits {saga.state.__name__}: find out "
         "which change of the model left it behind (expand, then contract)"
     )
-
-
-def publication(saga: Saga[Any], row: Row) -> Publication:
-    """The chain that a saga needs where it stands."""
-    return Publication(
-        saga_id=row.saga_id, epoch=row.epoch, tasks=tuple(_tasks(saga, row)), lane=lane(row)
-    )
-
-
-def lane(row: Row) -> Lane:
-    """The queue that a saga's messages go to where it stands."""
-    if row.status is Status.COMPENSATING:
-        return Lane.COMPENSATION
-    untouched = row.step_index == 0 and row.attempt == 0 and row.waiting_for is None
-    return Lane.NEW if untouched else Lane.CONTINUING
-
-
-def _tasks(saga: Saga[Any], row: Row) -> Iterator[str]:
-    index = saga.index(row.step)
-    if row.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}:
-        if (probe := saga.steps[index].probe) is not None:
-            yield probe.name
-        return
-    if row.status is Status.RUNNING:
-        yield from (step.name for step in saga.steps[index:])
-        return
-    for step in reversed(saga.steps[: index + 1]):
-        is_open = row.effect(step.name) in {Effect.DONE, Effect.UNKNOWN}
-        if not is_open or step.role is not Role.COMPENSATABLE:
-            continue
-        if (compensation := step.runnable_compensation) is not None:
-            yield compensation.name
-        elif isinstance(step.compensation, Manual):
-            return
 
 
 def apply(

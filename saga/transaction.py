@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from saga import store
+from saga.circumstances import Circumstances
 from saga.database import is_away
 from saga.decide import decide
 from saga.definition import Saga
@@ -21,7 +22,7 @@ from saga.position import Succeeded, WorkerLost
 from saga.registry import Place
 from saga.row import Row
 from saga.runtime import Delivery, Runtime, counted, failure, forward, hold, returned
-from saga.settlement import Circumstances, apply, broken_state
+from saga.settlement import apply, broken_state
 from saga.step_session import StepSession
 from saga.task import Transactional, TransactionalCompensation
 
