@@ -21,7 +21,7 @@ def in_set_refunding_status(world: World, payment: str) -> Iterator[UUID]:
 
 @contextmanager
 def in_call_provider_refund(world: World, payment: str) -> Iterator[UUID]:
-    world.fault("refund", "slow", seconds=1.5)
+    world.fault("refund", "slow", seconds=4)
     [saga_id] = world.refund(payment)
     world.until(lambda: world.has(saga_id, "attempt_started", PIVOT), "the provider is called")
     yield saga_id
