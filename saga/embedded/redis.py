@@ -41,10 +41,16 @@ class RedisServer(Server):
     def pid(self) -> int | None:
         try:
             process = psutil.Process(int((self.folder / "pid").read_text()))
-            ours = lives(process) and process.name().startswith(("redis", "valkey"))
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            # After a restart of a container the number may be somebody else's.
+            ours = lives(process) and self._is_ours(process)
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         return process.pid if ours else None
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """By its settings until it renames itself, by its port from then on."""
+        marks = (str(self.folder / "redis.conf"), f":{self.port}")
+        return any(word.endswith(marks) for word in process.cmdline())
 
     def _argv(self) -> list[str]:
         return [str(_program()), str(self.folder / "redis.conf")]

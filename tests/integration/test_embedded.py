@@ -138,6 +138,22 @@ def test_what_redis_holds_survives_restart_and_crash(redis: RedisServer) -> None
         assert client.config_get("appendonly") == {"appendonly": "yes"}
 
 
+def test_a_stale_pid_file_with_another_redis_number_does_not_end_that_one(
+    redis: RedisServer, folder: Path
+) -> None:
+    redis.start()
+    other = RedisServer(folder / "other")
+    other.start()
+    redis.kill()
+    (redis.folder / "pid").write_text((other.folder / "pid").read_text())
+
+    redis.start()
+
+    assert other.pid is not None
+    assert other.ready()
+    other.kill()
+
+
 def test_a_port_that_was_taken_meanwhile_is_replaced(redis: RedisServer) -> None:
     redis.start()
     port = redis.port
