@@ -47,7 +47,7 @@ def in_update_order_status(world: World, payment: str) -> Iterator[UUID]:
 @contextmanager
 def in_find_provider_refund(world: World, payment: str) -> Iterator[UUID]:
     world.fault("refund", "error_before", times=4)
-    world.fault("query", "slow", seconds=1.5)
+    world.fault("query", "slow", seconds=3)
     [saga_id] = world.refund(payment)
     world.until(lambda: "probe_planned" in world.kinds(saga_id), "the probe is planned")
     world.until(lambda: world.kinds(saga_id)[-1] == "attempt_started", "the probe asks")
@@ -56,7 +56,7 @@ def in_find_provider_refund(world: World, payment: str) -> Iterator[UUID]:
 
 @contextmanager
 def in_restore_payment_status(world: World, payment: str) -> Iterator[UUID]:
-    world.fault("refund", "hang", seconds=1)
+    world.fault("refund", "hang", seconds=2)
     world.fault("refund", "refuse")
     [saga_id] = world.refund(payment)
     world.until(lambda: world.has(saga_id, "attempt_started", PIVOT), "the provider is called")
