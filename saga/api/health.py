@@ -1,6 +1,8 @@
 """``/healthz``: the process lives. ``/readyz``: it can do its work. Both are open to everybody."""
 
+import asyncio
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +23,17 @@ log = structlog.get_logger("saga")
 
 PATHS = ("/healthz", "/readyz")
 
+# A database that is frozen, not gone, keeps its connections open and says nothing on them.
+PATIENCE_SECONDS = 3.0
+
 PendingMigrations = Callable[[Connection], Iterable[str]]
 
 
 def router(engine: Engine, pending_migrations: PendingMigrations) -> APIRouter:
     """Health, with what is missing; nothing secret."""
     routes = APIRouter(tags=["health"])
+    # One thread: checks that hang may not take the connections and threads that requests need.
+    checking = ThreadPoolExecutor(1, "readyz")
 
     @routes.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -34,9 +41,14 @@ def router(engine: Engine, pending_migrations: PendingMigrations) -> APIRouter:
         return {"status": "ok"}
 
     @routes.get("/readyz", responses={503: {"description": "Database or migrations are missing."}})
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         """Tell whether sagas can be started. The broker is told of, and not needed for that."""
-        checks = _checks(engine, pending_migrations)
+        checks = _nothing_known()
+        check = checking.submit(_check, checks, engine, pending_migrations)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(check), PATIENCE_SECONDS)
+        except TimeoutError:
+            log.warning("not ready", why=f"no answer for {PATIENCE_SECONDS} s")
         ready = checks["database"]["ok"] and checks["migrations"]["ok"]
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return JSONResponse(body, status_code=200 if ready else 503)
@@ -44,23 +56,27 @@ def router(engine: Engine, pending_migrations: PendingMigrations) -> APIRouter:
     return routes
 
 
-def _checks(engine: Engine, pending_migrations: PendingMigrations) -> dict[str, Any]:
-    checks: dict[str, Any] = {
+def _nothing_known() -> dict[str, Any]:
+    return {
         "database": {"ok": False},
         "migrations": {"ok": False},
         "recovery": {"lastScan": None, "secondsAgo": None},
-        "broker": {"ok": _broker_answers(engine)},
+        "broker": {"ok": False},
     }
+
+
+def _check(checks: dict[str, Any], engine: Engine, pending_migrations: PendingMigrations) -> None:
+    """Write into ``checks`` what is well, as it comes to light."""
+    checks["broker"] = {"ok": _broker_answers(engine)}
     try:
         with engine.database.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
-            checks["database"]["ok"] = True
+            checks["database"] = {"ok": True}
             if schema.version(connection) >= schema.LATEST:
-                checks["migrations"]["ok"] = not list(pending_migrations(connection))
+                checks["migrations"] = {"ok": not list(pending_migrations(connection))}
                 checks["recovery"] = _last_scan(connection)
     except SQLAlchemyError as error:
         log.warning("not ready", why=str(error))
-    return checks
 
 
 def _last_scan(connection: Connection) -> dict[str, Any]:

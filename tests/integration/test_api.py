@@ -14,14 +14,16 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from httpx import Client, Response
+from sqlalchemy import Connection, text
 from sqlalchemy import Engine as Database
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from api import create_app
 from models import Order, OrderStatus, Payment, PaymentMethod, PaymentStatus
 from saga import Engine, connect
+from saga.api import create_app as create_engine_app
+from saga.api import health
 from saga.followup import BrokerAway, Lane, Publication
 from workflows import refund
 
@@ -504,6 +506,29 @@ def test_an_old_schema_is_not_ready(fresh: tuple[Client, Database]) -> None:
 
     assert ready.status_code == 503
     assert ready.json()["checks"]["migrations"] == {"ok": False}
+
+
+def test_a_database_that_is_frozen_is_not_ready_and_holds_nobody_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
+    engine = Engine(database=database, sagas=[refund], publisher=Broker())
+    thawed = threading.Event()
+
+    def frozen(_connection: Connection) -> list[str]:
+        thawed.wait(30)
+        return []
+
+    app = create_engine_app(engine, api_key=KEY, pending_migrations=frozen)
+    with served(app) as address, calling(address, KEY) as client:
+        try:
+            for _ in range(3):
+                ready = client.get("/readyz")
+                assert ready.status_code == 503
+                assert ready.json()["checks"]["migrations"] == {"ok": False}
+        finally:
+            thawed.set()
+        assert client.get("/readyz").status_code == 200
 
 
 def test_while_the_database_is_away_every_answer_says_so_and_when_to_come_back() -> None:
