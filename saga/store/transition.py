@@ -26,8 +26,8 @@ WAKE_AFTER = (
 # A call that was lost may last longer than those that came after it.
 CALL_ENDED = "call_ended_at = GREATEST(call_ended_at, clock_timestamp())"
 
-UNCLAIM = "claimed_by = NULL, claim_deadline = NULL"
-
+# Whoever moves a saga on knows its definition.
+UNCLAIM = "claimed_by = NULL, claim_deadline = NULL, unknown_since = NULL"
 
 NEXT_ATTEMPTS = "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL"
 

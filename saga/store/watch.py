@@ -17,7 +17,7 @@ _DISPATCH = transition(
     "effects = effects || %(effects)s::jsonb, overdue = overdue OR %(overdue)s, "
     "call_ended_at = GREATEST(%(call_ended_at)s, call_ended_at), not_before = NULL, "
     "error_message = coalesce(%(error)s, error_message), retry_count = attempt, "
-    f"unknown_since = NULL, wake_at = {WAKE}"
+    f"wake_at = {WAKE}"
 )
 
 

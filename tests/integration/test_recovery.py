@@ -320,6 +320,22 @@ def test_a_rolling_deploy_mends_itself(shop: Shop) -> None:
     assert shop.status(saga_id) == "COMPLETED"
 
 
+def test_whatever_moves_a_saga_on_begins_the_hour_of_the_unknown_anew(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="pay")
+    deploy(shop, version=2)
+    shop.let_pass(PATIENCE)
+    shop.recover()
+    assert shop.row(saga_id)["unknown_since"] is not None
+
+    shop.engine = shop.engine_for(shop.saga, timing=UNKNOWN)
+    shop.let_pass(timedelta(minutes=50))
+    shop.recover()  # its time is over, so that it goes back
+
+    assert shop.status(saga_id) == "COMPENSATING"
+    assert shop.row(saga_id)["unknown_since"] is None
+
+
 @pytest.mark.parametrize("claimed", [False, True])
 def test_after_an_hour_an_unknown_definition_needs_a_person(shop: Shop, claimed: bool) -> None:  # noqa: FBT001
     saga_id = shop.start()
