@@ -17,7 +17,7 @@ def test_redis_is_stopped_and_emptied_while_50_refunds_run(
 ) -> None:
     world = make_world(workers=2, concurrency=2)
     payments = world.payments(50)
-    world.fault("refund", "slow", seconds=0.2, times=50)
+    world.fault("refund", "slow", seconds=0.4, times=50)
     world.refund(*payments)
     world.until(lambda: _some_completed(world), "some refunds are done")
 
@@ -34,7 +34,7 @@ def test_redis_is_stopped_and_emptied_while_50_refunds_run(
 def test_postgresql_is_restarted_while_50_refunds_run(make_world: Callable[..., World]) -> None:
     world = make_world(workers=2, concurrency=2, own_postgres=True)
     payments = world.payments(50)
-    world.fault("refund", "slow", seconds=0.2, times=50)
+    world.fault("refund", "slow", seconds=0.4, times=50)
     world.refund(*payments)
     world.until(lambda: _some_completed(world), "some refunds are done")
 
@@ -72,11 +72,11 @@ def test_a_lost_worker_is_taken_over_while_every_slot_hangs_and_5000_messages_wa
     make_world: Callable[..., World],
 ) -> None:
     world = make_world(
-        workers=1, concurrency=2, settings={"PAYMENT_REFUND_CALL_TIMEOUT_SECONDS": "20"}
+        workers=1, concurrency=2, settings={"PAYMENT_REFUND_CALL_TIMEOUT_SECONDS": "30"}
     )
     lost, *hanging = world.payments(3)
     world.start_worker("doomed")
-    world.fault("refund", "hang", seconds=15, times=3)
+    world.fault("refund", "hang", seconds=22, times=3)
     saga_ids = world.refund(lost, *hanging)
     world.until(
         lambda: all(world.has(saga_id, "attempt_started", PIVOT) for saga_id in saga_ids),
