@@ -47,6 +47,7 @@ class Recovery:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._timing = engine.timing
+        self._stuck: set[UUID] = set()
 
     def scan(self) -> Pass:
         """One bounded pass over the due sagas; one bad row cannot stop it.
@@ -139,5 +140,7 @@ class Recovery:
                 "stuck": [str(saga_id) for saga_id in done.stuck],
             }
             store.beat(connection, PULSE, detail)
-        for saga_id in done.stuck:
+        # Once, not every two seconds for as long as it lasts.
+        for saga_id in set(done.stuck) - self._stuck:
             log.error("alarm", saga_id=str(saga_id), why="due for a minute, but its row is locked")
+        self._stuck = set(done.stuck)

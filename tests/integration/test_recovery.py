@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from saga import Timing, TryAgain
 from saga.followup import Drop, Lane
@@ -258,6 +259,18 @@ def test_a_row_that_cannot_be_locked_for_a_minute_is_alarmed(shop: Shop) -> None
     assert done.stuck == [held]
     assert done.published == 1
     assert shop.broker.published[-1].saga_id == free
+
+
+def test_a_row_that_stays_locked_is_alarmed_once(shop: Shop) -> None:
+    held = shop.start()
+    shop.let_pass(PATIENCE + MINUTE + SECOND)
+    recovery = Recovery(shop.engine)
+    with shop.database.begin() as connection, capture_logs() as logs:
+        connection.execute(text("SELECT FROM saga_state FOR UPDATE"))
+        for _ in range(3):
+            assert recovery.scan().stuck == [held]
+
+    assert [line["saga_id"] for line in logs if line["event"] == "alarm"] == [str(held)]
 
 
 def test_every_pass_leaves_a_pulse(shop: Shop) -> None:
