@@ -167,7 +167,7 @@ def retry(
 
 
 _POLL = transition(
-    f"{UNCLAIM}, attempt = attempt - 1, waiting_for = 'poll', dispatches = 0, "
+    f"{UNCLAIM}, attempt = 0, retry_count = 0, waiting_for = 'poll', dispatches = 0, "
     "effects = effects || %(effects)s::jsonb, error_message = NULL, "
     f"{CALL_ENDED}, not_before = clock_timestamp() + %(wake)s, wake_at = {WAKE_AFTER}"
 )
@@ -182,7 +182,7 @@ def poll(
     after: timedelta,
     time_ends: bool,
 ) -> Row | None:
-    """The provider took the order: park, give the attempt back, and ask ``after`` this long.
+    """The provider took the order: park, give all attempts back, and ask ``after`` this long.
 
     ``time_ends`` as for ``retry``.
     """

@@ -239,3 +239,20 @@ def test_a_saga_of_a_running_call_is_not_timed_out_under_it(shop: Shop) -> None:
     assert shop.status(saga_id) == "TIMEOUT"
     assert shop.script.order() == ["reserve", "ship", "recall", "release"]
     assert shop.script.outside == set()
+
+
+def test_errors_between_two_answers_of_a_provider_that_is_still_at_it_do_not_add_up(
+    shop: Shop,
+) -> None:
+    saga_id = shop.start()
+    still = PollAgain(after=HOUR)
+    shop.script.say("pay", still, CUT, CUT, still, CUT, CUT, still, CUT, CUT)
+    shop.work_off()
+
+    for _ in range(3):
+        shop.let_pass(HOUR)
+        shop.recover()
+        shop.work_off()
+
+    assert shop.status(saga_id) == "COMPLETED"
+    assert "probe_planned" not in shop.kinds(saga_id)
