@@ -6,12 +6,14 @@ and end by the errors of ``saga.cli.errors``.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
-from saga.cli.errors import translated
+from saga.cli.errors import CliError, translated
 from saga.cli.invocation import Invocation, current, parse
 from saga.cli.loading import connect, load_application, use_stack
 from saga.cli.output import print_error, print_json
@@ -53,11 +55,22 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if (known := translated(error)) is None:
+        if (known := translated(error) or _folder_unusable(error)) is None:
             raise
         print_error(str(known))
         return known.exit_code
     return 0
+
+
+def _folder_unusable(error: Exception) -> CliError | None:
+    """Say that the data folder is somebody else's, or none; None where that is not what failed."""
+    data = current().data
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
+        return None
+    failed = Path(os.fsdecode(error.filename))
+    if data != failed and data not in failed.parents and failed not in data.parents:
+        return None
+    return CliError(f"the data folder {data} cannot be used: {failed}: {error.strerror}")
 
 
 def _tree(invocation: Invocation, rest: Sequence[str]) -> typer.Typer:

@@ -286,6 +286,17 @@ def test_without_database_or_stack_it_says_how_to_start_one(tmp_path: Path) -> N
         assert "saga up" in lost.fails(5, *command)
 
 
+def test_a_data_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    shell = Shell(environment())
+
+    for words in (("up", "--detach"), ("up",), ("down",), ("list",)):
+        for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+            told = shell.fails(1, *words, "--data", str(folder))
+            assert told.startswith(f"saga: the data folder {folder} cannot be used: ")
+            assert told.count("\n") == 1
+
+
 def test_a_database_that_does_not_answer_is_told_in_one_line() -> None:
     away = Shell(environment(DATABASE_URL="postgresql://x@127.0.0.1:1/x"))
 
