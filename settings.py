@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     payment_refund_call_timeout_seconds: float = Field(30, gt=0)
     payment_refund_settle_after_seconds: float | None = Field(None, gt=0)
     payment_refund_first_retry_seconds: float = Field(2, gt=0)
-    payment_refund_poll_seconds: float = Field(60, gt=0)
+    payment_refund_poll_seconds: float = Field(10, gt=0)
 
     @cached_property
     def timing(self) -> Timing:
