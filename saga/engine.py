@@ -151,7 +151,8 @@ class Engine:
         if idempotency_key is not None:
             before = self._started_before(connection, saga, idempotency_key, digest)
         if before is None and holder is not None and business_key is not None:
-            raise BusinessKeyTaken(business_key, holder)
+            saga_id, status = holder
+            raise BusinessKeyTaken(business_key, saga_id, has_failed=status is Status.FAILED)
         return before
 
     def _started_before(

@@ -66,15 +66,17 @@ class StartError(SagaError):
 
 
 class BusinessKeyTaken(StartError, Conflict):
-    """Saga ``saga_id`` is at work on ``business_key``; wait until it rests."""
+    """Saga ``saga_id`` is at work on ``business_key``, or FAILED on it and keeps it."""
 
-    def __init__(self, business_key: str, saga_id: UUID) -> None:
+    def __init__(self, business_key: str, saga_id: UUID, *, has_failed: bool = False) -> None:
         self.business_key = business_key
         self.saga_id = saga_id
-        super().__init__(
-            f"saga {saga_id} is already at work on {business_key}; wait until it rests "
-            f"(saga show {saga_id})"
+        state = (
+            f"saga {saga_id} has FAILED on {business_key} and keeps it until a person has decided"
+            if has_failed
+            else f"saga {saga_id} is already at work on {business_key}; wait until it rests"
         )
+        super().__init__(f"{state} (saga show {saga_id})")
 
 
 class IdempotencyKeyReused(StartError, InvalidInput):

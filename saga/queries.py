@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from saga.position import Status
 from saga.registry import Kind, Place
 from saga.row import COLUMNS, Row
 
@@ -119,11 +120,11 @@ def started_with(
     return None if found is None else (found[0], found[1], found[2])
 
 
-def holder_of(connection: Connection, business_key: str) -> UUID | None:
-    """The open saga that works on the business key."""
-    sql = "SELECT saga_id FROM saga_state WHERE business_key = %(key)s AND holds_key"
-    found: UUID | None = connection.exec_driver_sql(sql, {"key": business_key}).scalar_one_or_none()
-    return found
+def holder_of(connection: Connection, business_key: str) -> tuple[UUID, Status] | None:
+    """The saga that holds the business key, and its status: RUNNING, COMPENSATING or FAILED."""
+    sql = "SELECT saga_id, status FROM saga_state WHERE business_key = %(key)s AND holds_key"
+    found = connection.exec_driver_sql(sql, {"key": business_key}).one_or_none()
+    return None if found is None else (found[0], Status(found[1]))
 
 
 def exists(connection: Connection, saga_id: UUID) -> bool:

@@ -16,6 +16,7 @@ from saga import (
     Saga,
     Started,
     StartError,
+    Status,
     queries,
 )
 from saga.followup import Lane
@@ -264,7 +265,7 @@ def test_a_start_of_the_same_key_that_commits_between_two_looks_is_found_again(
     look = queries.holder_of
     winners: list[UUID] = []
 
-    def overtaken(connection: Connection, business_key: str) -> UUID | None:
+    def overtaken(connection: Connection, business_key: str) -> tuple[UUID, Status] | None:
         if not winners:
             winners.append(UUID(int=0))
             with Session(shop.database) as session, session.begin():
@@ -277,3 +278,13 @@ def test_a_start_of_the_same_key_that_commits_between_two_looks_is_found_again(
 
     assert found is not None
     assert (found.saga_id, found.is_new) == (winners[0], False)
+
+
+def test_a_key_that_a_failed_saga_keeps_is_told_to_wait_for_a_person(shop: Shop) -> None:
+    saga_id = shop.start(business_key="order:1")
+    shop.script.say("book", *[Refused("closed")])
+    shop.work_off()
+    assert shop.status(saga_id) == "FAILED"
+
+    with pytest.raises(BusinessKeyTaken, match="keeps it until a person has decided"):
+        shop.start(business_key="order:1")
