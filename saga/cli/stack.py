@@ -1,5 +1,6 @@
 """``saga up`` and ``saga down``."""
 
+import re
 import signal
 import threading
 from datetime import timedelta
@@ -109,6 +110,10 @@ def _await_running(data: Path) -> "Stack":
     return stack
 
 
+# What stands on a screen is looked at over shoulders, and pasted into tickets.
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
+
+
 def _tell(stack: "Stack") -> None:
     description = stack.description()
     if current().json:
@@ -122,8 +127,9 @@ def _tell(stack: "Stack") -> None:
         numbers = pid if isinstance(pid, list) else [pid]
         shown = ", ".join(str(number) for number in numbers if number is not None)
         if shown or where:
-            table.add_row(part, shown or "-", where or "")
+            table.add_row(part, shown or "-", _PASSWORD.sub(r"\1***@", where or ""))
     console.print(table)
+    console.print("passwords and the API key: saga up --detach --json")
     console.print("log files:", f"{stack.data}/logs", soft_wrap=True)
     console.print("stop it: saga down")
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -159,6 +160,16 @@ def test_all_is_ready_when_up_returns_and_a_second_up_tells_the_same(shop: Shop)
     for pid in [*first["pids"].pop("worker"), *first["pids"].values()]:
         assert psutil.pid_exists(pid)
     assert stat.S_IMODE((shop.data / "stack.json").stat().st_mode) == 0o600
+    shown = shop.saga("up", "--detach").stdout
+    assert first["apiUrl"] in shown
+    for secret in (first["apiKey"], *map(_password, (first["databaseUrl"], first["brokerUrl"]))):
+        assert secret not in shown, "what stands on a screen is looked at over shoulders"
+
+
+def _password(url: str) -> str:
+    password = urllib.parse.urlsplit(url).password
+    assert password
+    return password
 
 
 def test_what_is_killed_is_started_again_and_told_with_its_new_number(shop: Shop) -> None:
