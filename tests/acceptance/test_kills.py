@@ -76,16 +76,20 @@ Point = Callable[[World, str], AbstractContextManager[UUID]]
 
 
 @pytest.mark.parametrize("point", FORWARD + BACKWARD, ids=lambda point: point.__name__)
-@pytest.mark.parametrize("victim", ["child", "main process"])
+@pytest.mark.parametrize("victim", ["child", "main process", "both"])
 def test_kill_9(world: World, point: Point, victim: str) -> None:
     [payment] = world.payments()
 
     with point(world, payment) as saga_id:
-        if victim == "child":
-            world.kill_child("worker1")
-        else:
-            world.kill("worker1")
-            world.start_worker("worker1")
+        match victim:
+            case "child":
+                world.kill_child("worker1")
+            case "main process":
+                world.kill_main("worker1")  # its child goes on as an orphan
+                world.start_worker("worker2")
+            case "both":
+                world.kill("worker1")
+                world.start_worker("worker1")
 
     world.until_all_rest()
     assert world.status(saga_id) == ("COMPENSATED" if point in BACKWARD else "COMPLETED")

@@ -50,6 +50,7 @@ class World:
     database_url: str
     settings: Mapping[str, str] = field(default_factory=lambda: QUICK)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    orphaned: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.redis = RedisServer(self.folder / "redis")
@@ -129,9 +130,8 @@ class World:
     def kill(self, name: str) -> None:
         """Kill -9 a process and all its children."""
         process = self.processes.pop(name)
-        family = [process.pid, *(child.pid for child in self.children(process.pid))]
-        for pid in family:
-            _send(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # each leads a group of its own
         process.wait(10)
 
     def kill_main(self, name: str) -> None:
@@ -139,6 +139,7 @@ class World:
         process = self.processes.pop(name)
         process.kill()
         process.wait(10)
+        self.orphaned.append(process.pid)
 
     def kill_child(self, name: str) -> None:
         """Kill -9 the process in which the worker's steps run."""
@@ -190,6 +191,9 @@ class World:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+        for group in self.orphaned:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         self.redis.kill()
         self.database.dispose()
         if self.postgres is not None:
