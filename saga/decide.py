@@ -126,13 +126,14 @@ def _stop(at: Position) -> StopReason | None:
 
 def _refused(saga: Saga[Any], at: Position) -> Move:
     step = _step(saga, at)
-    accepted = at.waiting_for is WaitingFor.POLL
-    if step.role is Role.RETRIABLE:
-        return _give_up(saga, at, at.effect(at.step), StopReason.REFUSED)
-    if at.effect(at.step) is Effect.UNKNOWN and not accepted:
-        # The refusal speaks for its own attempt; an earlier one may have taken effect.
-        return _give_up(saga, at, Effect.UNKNOWN, StopReason.REFUSED)
     reason = at.stop_reason or StopReason.REFUSED
+    if step.role is Role.RETRIABLE:
+        return _give_up(saga, at, at.effect(at.step), reason)
+    # An accepted pivot without a probe has nobody else to tell its final word.
+    accepted_pivot = step.role is Role.PIVOT and at.waiting_for is WaitingFor.POLL
+    if at.effect(at.step) is Effect.UNKNOWN and not (accepted_pivot and step.probe is None):
+        # The refusal speaks for its own attempt; an earlier one may have taken effect.
+        return _give_up(saga, at, Effect.UNKNOWN, reason)
     return _go_back(saga, at, reason, {at.step: Effect.NOT_DONE})
 
 

@@ -170,3 +170,15 @@ def test_a_refund_that_the_provider_is_still_at_is_done_only_by_its_final_word(
     [row] = world.rows("SELECT retry_count FROM saga_state WHERE saga_id = :id", id=saga_id)
     assert row.retry_count == 0, "asking again costs no attempt"
     world.audit()
+
+
+def test_a_refusal_while_the_provider_is_still_at_it_is_not_its_final_word(world: World) -> None:
+    [payment] = world.payments()
+    world.fault("refund", "processing", seconds=4)
+    world.fault("refund", "refuse")
+
+    [saga_id] = world.refund(payment)
+
+    world.until_status(saga_id, "COMPLETED", "COMPENSATED", "FAILED")
+    assert world.status(saga_id) == "COMPLETED", world.story(saga_id)
+    world.audit()

@@ -1,5 +1,6 @@
 """What a refusal, and the end of all retries, come to."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -160,21 +161,28 @@ def test_a_lost_call_past_the_pivot_is_left_unknown() -> None:
     assert move.effects == {tell.name: Effect.UNKNOWN}
 
 
-def test_an_accepted_order_that_is_refused_in_the_end_did_not_happen() -> None:
+def test_a_refusal_of_an_accepted_order_is_not_believed_before_the_probe_was_asked() -> None:
     refused = at(refund, refund_call).accepted()
 
-    assert decide(refund, refused, RefusedFinally()) == Compensate(
+    assert decide(refund, refused, RefusedFinally()) == AskProbe(
+        probe="refund.find", reason=REFUSED
+    )
+
+
+def test_an_accepted_pivot_without_a_probe_has_only_a_refusal_for_its_final_word() -> None:
+    [*before, pivot_step, _, _] = refund.steps
+    blind = replace(refund, steps=[*before, replace(pivot_step, probe=None)])
+
+    assert decide(blind, at(blind, refund_call).accepted(), RefusedFinally()) == Compensate(
         step=take.name, reason=REFUSED, effects={refund_call.name: Effect.NOT_DONE}
     )
 
 
-def test_an_accepted_call_before_the_pivot_that_is_refused_in_the_end_did_not_happen() -> None:
+def test_an_accepted_call_before_the_pivot_that_is_refused_is_compensated_all_the_same() -> None:
     refused = at(device, make).accepted()
 
-    assert decide(device, refused, RefusedFinally()) == Rest(
-        status=Status.COMPENSATED,
-        reason=REFUSED,
-        effects={make.name: Effect.NOT_DONE, check.name: Effect.COMPENSATED},
+    assert decide(device, refused, RefusedFinally()) == Compensate(
+        step=make.name, reason=REFUSED, effects={make.name: Effect.UNKNOWN}
     )
 
 

@@ -198,7 +198,8 @@ def test_an_accepted_order_waits_for_its_final_word() -> None:
 
     assert why(trip, row) == (
         "the other system took trip.pay and is still at it; it is asked again at 12:01:00 UTC; "
-        f"if it succeeds, trip.confirm comes next; if it is refused, {BACK}"
+        f"if it succeeds, trip.confirm comes next; if it is refused, {ASKS}; "
+        f"if it did not happen, {BACK}"
     )
 
 
