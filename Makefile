@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check lint types contracts
+.PHONY: help demo up down test prove check lint types contracts
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ down: $(READY) ## Stop the stack; its data stays
 # Most tests wait for real processes, so a few at a time share the cores well.
 test: $(READY) ## Run all tests, on servers of their own (PYTEST="-k word" for some)
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST)
+
+prove: $(READY) ## Run the proofs in full, where `make test` runs a selection (over an hour)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --prove --timeout 7200 $(PYTEST)
 
 check: lint types contracts test ## Run exactly what CI runs
 

@@ -1,4 +1,8 @@
-"""A real PostgreSQL for all tests of a run, and a fresh, migrated database for each that asks."""
+"""A real PostgreSQL for all tests of a run, a fresh database for each test, and what was proved.
+
+A proof counts what it went through. Its sentence is printed when the run ends, and stands in
+docs/explanation/promises.md word for word.
+"""
 
 import os
 import shutil
@@ -19,6 +23,51 @@ from saga import connect
 from saga.embedded import PostgresServer
 
 PROJECT = Path(__file__).parent.parent
+PROMISES = PROJECT / "docs/explanation/promises.md"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--prove", action="store_true", help="run proofs in full, not their short selection"
+    )
+
+
+@pytest.fixture
+def in_full(pytestconfig: pytest.Config) -> bool:
+    """Whether a proof is to leave nothing out, however long that takes: ``make prove``."""
+    return bool(pytestconfig.getoption("--prove"))
+
+
+@pytest.fixture
+def proved(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Print what was gone through when the run ends: ``proved("12 states, 0 violations")``.
+
+    A count that is the same in every run must stand in the promises' page, as documents say what
+    is true now. Random ones are ``documented=False``.
+    """
+
+    def say(sentence: str, *, documented: bool = True) -> None:
+        record_property("proved", sentence)
+        page = " ".join(PROMISES.read_text().split())
+        assert not documented or sentence in page, f"write into {PROMISES.name}: {sentence}"
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    ]
+    said = [
+        str(value)
+        for report in reports
+        for name, value in report.user_properties
+        if name == "proved" and report.when == "call"
+    ]
+    if said:
+        terminalreporter.section("proved")
+        for sentence in said:
+            terminalreporter.line(sentence)
 
 
 @pytest.fixture(scope="session")
