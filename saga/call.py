@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from saga import queries, store
 from saga.circumstances import Circumstances, plain
-from saga.database import is_away
+from saga.crashpoints import around
+from saga.database import committing, is_away
 from saga.definition import Saga, Work
 from saga.followup import Drop, Followup, Next, Park
 from saga.heartbeat import heartbeat
@@ -99,7 +100,7 @@ class Call:
         return self.place.limit + self.runtime.timing.grace
 
     def _claim(self, token: UUID) -> tuple[Saga[Any], Row] | Drop:
-        with self.runtime.database.begin() as connection:
+        with committing(self.runtime.database) as connection:
             admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
             if isinstance(admitted, Drop):
                 return admitted
@@ -126,7 +127,8 @@ class Call:
         except ValidationError as error:
             return Answer(broken_state(saga, row), error=error)
         try:
-            return self._call(saga, state, row)
+            with around("call"):
+                return self._call(saga, state, row)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return self._failure(error)
 
@@ -158,7 +160,7 @@ class Call:
         pause, failures = _SETTLE_PAUSE, 0
         while True:
             try:
-                with self.runtime.database.begin() as connection:
+                with committing(self.runtime.database) as connection:
                     return self._settle(connection, token, answer, by)
             except Exception as error:
                 if not is_away(error):

@@ -1,10 +1,14 @@
-"""Connections that cannot keep a lock for longer than they should."""
+"""Connections that cannot keep a lock for longer than they should, and the engine's commits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from saga.crashpoints import around
 
 # SQLSTATE classes that speak of the server, not of our statement: connection lost, rolled back
 # for a deadlock, out of resources, operator intervention; and the end of an idle transaction.
@@ -44,6 +48,16 @@ def connect(
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
+
+
+@contextmanager
+def committing(database: Engine) -> Iterator[Connection]:
+    """One transaction of the engine's own: commits when the block ends, unless it raised."""
+    with database.connect() as connection:
+        transaction = connection.begin()
+        yield connection
+        with around("commit"):
+            transaction.commit()
 
 
 def is_away(error: BaseException) -> bool:

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from saga import queries, store
 from saga.call import Call
+from saga.crashpoints import around
+from saga.database import committing
 from saga.definition import Saga
 from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused, StartError
 from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
@@ -185,7 +187,7 @@ class Engine:
         What ``link_error`` calls: it proves nothing, so the row is read again, and it may come
         twice, late, or never.
         """
-        with self.database.begin() as connection:
+        with committing(self.database) as connection:
             row = queries.lock(connection, saga_id)
             if row is None:
                 return Drop("unknown saga")
@@ -196,6 +198,11 @@ class Engine:
                 return Drop("not turned back, or sent already")
             sent = self._sent(connection, row)
             return Publish(publication(saga, sent)) if sent is not None else Drop("moved")
+
+    def publish(self, chain: Publication) -> None:
+        """Hand a chain to the broker, once what it says is committed. Raises BrokerAway."""
+        with around("publish"):
+            self.publisher.publish(chain)
 
     def _sent(self, connection: Connection, row: Row) -> Row | None:
         return store.dispatch(
@@ -212,7 +219,7 @@ class Engine:
 
     def _publish_or_leave(self, chain: Publication) -> None:
         try:
-            self.publisher.publish(chain)
+            self.publish(chain)
         except BrokerAway as away:
             log.warning(
                 "broker away, recovery will publish", saga_id=str(chain.saga_id), why=str(away)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from saga import store
+from saga.database import committing
 
 log = structlog.get_logger("saga")
 
@@ -27,7 +28,7 @@ def heartbeat(database: Engine, saga_id: UUID, *, token: UUID, lease: timedelta)
     def beat() -> None:
         while not over.wait(lease.total_seconds() / 3):
             try:
-                with database.begin() as connection:
+                with committing(database) as connection:
                     store.renew_lease(connection, saga_id, token=token, lease=lease)
             except SQLAlchemyError as error:
                 log.warning("heartbeat missed", saga_id=str(saga_id), error=type(error).__name__)

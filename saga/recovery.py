@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saga import queries, store
 from saga.circumstances import Circumstances
+from saga.database import committing
 from saga.decide import decide
 from saga.engine import Engine
 from saga.followup import BrokerAway, Followup, Lane, Publish
@@ -55,7 +56,7 @@ class Recovery:
         Stops early when the broker is away: what is not published stays due.
         """
         done = Pass()
-        with self._engine.database.begin() as connection:
+        with committing(self._engine.database) as connection:
             due = queries.due(connection, lease=self._timing.lease, most=self._timing.batch)
         for saga_id in due:
             try:
@@ -71,14 +72,14 @@ class Recovery:
         return done
 
     def _look_at(self, saga_id: UUID, done: Pass) -> None:
-        with self._engine.database.begin() as connection:
+        with committing(self._engine.database) as connection:
             row = queries.lock_due(connection, saga_id, lease=self._timing.lease)
             if row is None:
                 return
             followup = self._move(connection, row, done)
         done.due += 1
         if isinstance(followup, Publish):
-            self._engine.publisher.publish(followup.publication)
+            self._engine.publish(followup.publication)
             done.published += 1
 
     def _move(self, connection: Connection, row: Row, done: Pass) -> Followup | None:
@@ -124,14 +125,14 @@ class Recovery:
 
     def _put_off(self, saga_id: UUID) -> None:
         try:
-            with self._engine.database.begin() as connection:
+            with committing(self._engine.database) as connection:
                 store.put_off(connection, saga_id, after=self._timing.patience)
         except SQLAlchemyError:
             log.exception("could not put the saga off", saga_id=str(saga_id))
 
     def _report(self, done: Pass) -> None:
         """Show that recovery is alive, and which sagas it cannot get hold of."""
-        with self._engine.database.begin() as connection:
+        with committing(self._engine.database) as connection:
             done.stuck = queries.due_since(connection, since=_STUCK_AFTER, most=_MOST_STUCK)
             detail = {
                 "due": done.due,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
+from saga.crashpoints import around
 from saga.errors import StepMisbehaved
 
 _ENDS = re.compile(
@@ -63,7 +64,8 @@ class StepSession(Session):
     def settle(self) -> None:
         """Commit, as the engine."""
         self._is_the_engines = True
-        super().commit()
+        with around("commit"):
+            super().commit()
 
     def give_back(self) -> None:
         """Roll back whatever is open, and return the connection, as the engine."""

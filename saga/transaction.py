@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saga import store
 from saga.circumstances import Circumstances
-from saga.database import is_away
+from saga.database import committing, is_away
 from saga.decide import decide
 from saga.definition import Saga
 from saga.errors import StepMisbehaved
@@ -56,7 +56,7 @@ class Transaction:
         return self._count()
 
     def _count(self) -> Row | Followup:
-        with self.runtime.database.begin() as connection:
+        with committing(self.runtime.database) as connection:
             admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
             if isinstance(admitted, Drop):
                 return admitted
@@ -73,7 +73,7 @@ class Transaction:
 
     def _uncount(self, row: Row) -> None:
         """Give the attempt back, unless the database is too far away for that."""
-        with suppress(SQLAlchemyError), self.runtime.database.begin() as connection:
+        with suppress(SQLAlchemyError), committing(self.runtime.database) as connection:
             store.uncount_attempt(connection, row)
 
     def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
@@ -127,7 +127,7 @@ class Transaction:
 
     def _failed(self, before: Row, error: Exception, began: float, *, is_counted: bool) -> Followup:
         """Record a failed attempt in a transaction of its own; the step's is rolled back."""
-        with self.runtime.database.begin() as connection:
+        with committing(self.runtime.database) as connection:
             admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
             if isinstance(admitted, Drop):
                 return admitted

@@ -155,7 +155,7 @@ def _stop() -> NoReturn:
 
 def _publish(engine: Engine, publication: Publication) -> None:
     try:
-        engine.publisher.publish(publication)
+        engine.publish(publication)
     except BrokerAway as away:
         log.warning("broker away", saga_id=str(publication.saga_id), why=str(away))
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from saga.moves import Effects
 from saga.position import Status, StopReason
 from saga.row import Row
-from saga.store.transition import NEXT_ATTEMPTS, UNCLAIM, Record, move, transition
+from saga.store.transition import NEXT_ATTEMPTS, UNCLAIM, Record, move, transition, writes
 
 _COMPENSATE = transition(
     f"{UNCLAIM}, {NEXT_ATTEMPTS}, status = 'COMPENSATING', current_step = %(step)s, "
@@ -20,6 +20,7 @@ _COMPENSATE = transition(
 )
 
 
+@writes
 def compensate(
     connection: Connection,
     row: Row,
@@ -66,6 +67,7 @@ _REST = transition(
 )
 
 
+@writes
 def rest(
     connection: Connection,
     row: Row,
@@ -104,6 +106,7 @@ _FAIL = transition(
 )
 
 
+@writes
 def fail(
     connection: Connection, row: Row, record: Record, *, effects: Effects, error: str
 ) -> Row | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from saga.row import Row
-from saga.store.transition import WAKE, Record, move, transition
+from saga.store.transition import WAKE, Record, move, transition, writes
 
 _CLAIM = transition(
     "claimed_by = %(token)s::uuid, attempt = attempt + 1, not_before = NULL, "
@@ -14,6 +14,7 @@ _CLAIM = transition(
 )
 
 
+@writes
 def claim(
     connection: Connection,
     row: Row,
@@ -48,6 +49,7 @@ WHERE id = (
     FOR UPDATE SKIP LOCKED)"""
 
 
+@writes
 def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: timedelta) -> bool:
     """Keep the claim alive for another ``lease``.
 
@@ -60,6 +62,7 @@ def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: ti
 _COUNT = transition(f"attempt = attempt + 1, wake_at = {WAKE}")
 
 
+@writes
 def count_attempt(
     connection: Connection, row: Row, record: Record, *, patience: timedelta
 ) -> Row | None:
@@ -72,6 +75,7 @@ UPDATE saga_state SET attempt = attempt - 1
 WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND attempt = %(attempt)s"""
 
 
+@writes
 def uncount_attempt(connection: Connection, row: Row) -> bool:
     """Take back the count of an attempt that trouble of our own cut short.
 

@@ -21,6 +21,7 @@ from saga.store.transition import (
     Record,
     move,
     transition,
+    writes,
 )
 
 _INSERT = f"""
@@ -41,6 +42,7 @@ WITH moved AS (
 SELECT {COLUMNS}, clock_timestamp() AS now FROM moved"""  # noqa: S608 - only our own constants
 
 
+@writes
 def insert(
     connection: Connection,
     record: Record,
@@ -72,6 +74,7 @@ _ADVANCE = transition(
 )
 
 
+@writes
 def advance(
     connection: Connection,
     row: Row,
@@ -106,6 +109,7 @@ _COMPLETE = transition(
 )
 
 
+@writes
 def complete(
     connection: Connection,
     row: Row,
@@ -133,6 +137,7 @@ _RETRY = transition(
 )
 
 
+@writes
 def retry(
     connection: Connection,
     row: Row,
@@ -173,6 +178,7 @@ _POLL = transition(
 )
 
 
+@writes
 def poll(
     connection: Connection,
     row: Row,
@@ -200,6 +206,7 @@ _ASK_PROBE = transition(
 )
 
 
+@writes
 def ask_probe(
     connection: Connection,
     row: Row,

@@ -1,13 +1,15 @@
 """What every transition shares: it names what it expects, and writes its event with it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from saga.crashpoints import reach
 from saga.row import COLUMNS, Row
 
 # Waking no later than the saga's time ends makes recovery see the end of it. Once it has passed,
@@ -30,6 +32,22 @@ CALL_ENDED = "call_ended_at = GREATEST(call_ended_at, clock_timestamp())"
 UNCLAIM = "claimed_by = NULL, claim_deadline = NULL, unknown_since = NULL"
 
 NEXT_ATTEMPTS = "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL"
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def writes(statement: Callable[P, T]) -> Callable[P, T]:
+    """A statement that writes: each is a point where a test lets the process die."""
+
+    @wraps(statement)
+    def write(*args: P.args, **kwargs: P.kwargs) -> T:
+        written = statement(*args, **kwargs)
+        reach(f"wrote {statement.__name__}")
+        return written
+
+    return write
 
 
 EVENT = """

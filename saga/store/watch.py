@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from saga.moves import Effects
 from saga.row import Row
-from saga.store.transition import UNCLAIM, WAKE, Record, move, transition
+from saga.store.transition import UNCLAIM, WAKE, Record, move, transition, writes
 
 _DISPATCH = transition(
     f"{UNCLAIM}, dispatches = dispatches + 1, epoch = epoch + %(raise_epoch)s, "
@@ -21,6 +21,7 @@ _DISPATCH = transition(
 )
 
 
+@writes
 def dispatch(
     connection: Connection,
     row: Row,
@@ -53,6 +54,7 @@ UPDATE saga_state SET wake_at = clock_timestamp() + %(after)s
 WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND wake_at <= clock_timestamp()"""
 
 
+@writes
 def postpone(connection: Connection, row: Row, *, after: timedelta) -> bool:
     """Look at the saga later; nothing happened, so no event is written."""
     params = {"saga_id": str(row.saga_id), "at_version": row.version, "after": after}
@@ -64,6 +66,7 @@ UPDATE saga_state SET wake_at = clock_timestamp() + %(after)s
 WHERE saga_id = %(saga_id)s AND wake_at <= clock_timestamp()"""
 
 
+@writes
 def put_off(connection: Connection, saga_id: UUID, *, after: timedelta) -> bool:
     """Look later at a saga that cannot even be read, so that it does not stand before others."""
     params = {"saga_id": str(saga_id), "after": after}
@@ -76,6 +79,7 @@ _MISS_DEFINITION = transition(
 )
 
 
+@writes
 def miss_definition(
     connection: Connection, row: Row, record: Record, *, again: timedelta
 ) -> Row | None:
@@ -90,6 +94,7 @@ _LOOK_AGAIN = transition(
 )
 
 
+@writes
 def look_again(
     connection: Connection, row: Row, record: Record, *, next_look: timedelta | None
 ) -> Row | None:
@@ -107,6 +112,7 @@ _LOOKED_ENOUGH = transition(
 _NOTE = transition("effects = effects || %(effects)s::jsonb")
 
 
+@writes
 def note(connection: Connection, row: Row, record: Record, *, effects: Effects) -> Row | None:
     """Write down what came to light, and move nothing else."""
     return move(connection, _NOTE, row, record, effects=json.dumps(effects))
@@ -117,6 +123,7 @@ INSERT INTO saga_pulse (name, at, detail) VALUES (%(name)s, clock_timestamp(), %
 ON CONFLICT (name) DO UPDATE SET at = excluded.at, detail = excluded.detail"""
 
 
+@writes
 def beat(connection: Connection, name: str, detail: Mapping[str, Any]) -> None:
     """Show that ``name`` is alive."""
     connection.exec_driver_sql(_PULSE, {"name": name, "detail": json.dumps(detail)})
