@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from saga import PollAgain, Refused, TryAgain
 from saga.call import Call
 from saga.followup import Drop, Followup, Next, Park, RetryIn
-from tests.integration.shop import TIMING, Killed, Order, Shop
+from tests.integration.by_hand import TIMING, Killed
+from tests.integration.shop import Order, Shop
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from saga import Refused
 from saga.followup import Drop
-from tests.integration.shop import Killed, Message, Shop
+from tests.integration.by_hand import Killed, Message
+from tests.integration.shop import Shop
 from tests.integration.shop import shop as shop_saga
 
 pytestmark = pytest.mark.integration

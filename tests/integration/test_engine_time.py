@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from saga import CannotTell, PollAgain, TryAgain
-from tests.integration.shop import SETTLE_AFTER, Killed, Shop
+from tests.integration.by_hand import Killed
+from tests.integration.shop import SETTLE_AFTER, Shop
 
 pytestmark = pytest.mark.integration
 

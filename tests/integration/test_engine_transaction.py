@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from saga import Refused
 from saga.followup import Drop, Next, Raise, RetryIn
-from tests.integration.shop import Killed, Shop
+from tests.integration.by_hand import Killed
+from tests.integration.shop import Shop
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from saga import Timing, TryAgain
 from saga.followup import Drop, Lane
 from saga.recovery import Pass, Recovery
-from tests.integration.shop import TIMING, Killed, Shop
+from tests.integration.by_hand import TIMING, Killed
+from tests.integration.shop import Shop
 from tests.integration.shop import shop as shop_saga
 
 pytestmark = pytest.mark.integration
