@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test prove check lint types contracts
+.PHONY: help demo up down test prove bench check lint types contracts
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: $(READY) ## Run all tests, on servers of their own (PYTEST="-k word" for s
 
 prove: $(READY) ## Run the proofs in full, where `make test` runs a selection (over an hour)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --prove --timeout 7200 $(PYTEST)
+
+bench: $(READY) ## Measure refunds beside a plain Celery chain (QUICK=1 shortly, PROFILE=1 where CPU goes)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(OUT),--out $(OUT))
 
 check: lint types contracts test ## Run exactly what CI runs
 

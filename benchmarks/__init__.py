@@ -1,0 +1,1 @@
+"""What the refund costs, measured beside a plain Celery chain: ``make bench``."""

@@ -1,0 +1,70 @@
+"""A process with its children: what CPU they used, and freezing, thawing and ending them."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+
+import psutil
+
+from saga.embedded.family import end
+
+_PATIENCE = timedelta(seconds=15)
+
+
+class Family:
+    """The process ``pid`` and all that descend from it."""
+
+    def __init__(self, pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid = pid
+        self._process = process
+
+    def members(self) -> Iterator[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            head = psutil.Process(self.pid)
+            yield head
+            yield from head.children(recursive=True)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all, those included that have ended and were waited for."""
+        seconds = 0.0
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                times = member.cpu_times()
+                seconds += times.user + times.system + times.children_user + times.children_system
+        return seconds
+
+    def freeze(self) -> None:
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ask them to end, as an operator would; a second call does nothing."""
+        if self._has_ended():
+            return
+        self.thaw()
+        end(self.pid, signal.SIGTERM, _PATIENCE)
+        self._reap()
+
+    def kill(self) -> None:
+        """Kill -9 all of them; a second call does nothing."""
+        if self._has_ended():
+            return
+        end(self.pid, signal.SIGKILL, _PATIENCE)
+        self._reap()
+
+    def _send(self, what: signal.Signals) -> None:
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(what)
+
+    def _has_ended(self) -> bool:
+        # Once it was waited for, its number may be somebody else's.
+        return self._process is not None and self._process.poll() is not None
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait()

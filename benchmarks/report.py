@@ -1,0 +1,146 @@
+"""The figures as tables: on the screen, and as a page."""
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import FLOWS, Results
+
+_NONE = "-"
+_PROCESSES = ("worker", "recovery", "beat", "postgres", "redis", "sandbox", "producer")
+
+
+def print_tables(results: Results, console: Console) -> None:
+    for title, rows in _tables(results):
+        table = Table(title=title, title_justify="left")
+        head, *lines = rows
+        for number, column in enumerate(head):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for cells in lines:
+            table.add_row(*cells)
+        console.print(table)
+    for note in _notes(results):
+        console.print(note, highlight=False)
+
+
+def write_page(results: Results, file: Path) -> None:
+    """The same tables in Markdown."""
+    parts = ["# The last benchmark", *_notes(results), "![The figures as a plot](latest.svg)"]
+    for title, rows in _tables(results):
+        head, *lines = rows
+        ruler = ["---", *("---:" for _ in head[1:])]
+        grid = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ruler, *lines))
+        parts += [f"## {title}", grid]
+    file.write_text("\n\n".join(parts) + "\n")
+
+
+def _tables(results: Results) -> list[tuple[str, list[list[str]]]]:
+    return [
+        ("Refunds", _refunds(results)),
+        ("CPU seconds per 1,000 refunds, by process", _cpu(results)),
+        ("Counted by the servers, per refund", _counts(results)),
+        ("Waiting", _waiting(results)),
+    ]
+
+
+def _refunds(results: Results) -> list[list[str]]:
+    head = ["", "refunds/s", "range", "worker CPU s per 1,000", "range", "of plain"]
+    rows = []
+    for flow in FLOWS:
+        found = results["refund"][flow]
+        spread = results["spread"].get(flow, {})
+        plain = results["refund"]["plain"]["perSecond"]
+        share = None if found["perSecond"] is None else found["perSecond"] / plain
+        rows.append(
+            [
+                flow,
+                _number(found["perSecond"], 1),
+                _range(spread.get("perSecond")),
+                _number(found["cpuSecondsPer1000"], 1),
+                _range(spread.get("cpuSecondsPer1000")),
+                _NONE if share is None else f"{share:.2f}",
+            ]
+        )
+    return [head, *rows]
+
+
+def _cpu(results: Results) -> list[list[str]]:
+    flows = list(results["repetitions"])
+    rows = [
+        [process, *(_number(cpu_of(results, flow, process), 2) for flow in flows)]
+        for process in _PROCESSES
+    ]
+    return [["", *flows], *rows]
+
+
+def cpu_of(results: Results, flow: str, process: str) -> float | None:
+    """The median CPU seconds per 1,000 refunds; None where the flow has no such process."""
+    found = [
+        each["cpuSecondsPer1000"][process]
+        for each in results["repetitions"][flow]
+        if process in each["cpuSecondsPer1000"]
+    ]
+    return float(median(found)) if found else None
+
+
+def _counts(results: Results) -> list[list[str]]:
+    flows = list(results["counts"])
+    names = {
+        "commits": "commits",
+        "messages": "messages",
+        "rowsWritten": "rows written",
+        "eventsPublished": "events for Flower",
+    }
+    rows = [
+        [said, *(_number(results["counts"][flow][name], 2) for flow in flows)]
+        for name, said in names.items()
+    ]
+    return [["", *flows], *rows]
+
+
+def _waiting(results: Results) -> list[list[str]]:
+    start, scan, take_over = results["start"], results["scan"], results["takeOver"]
+    scanned = f"scan over {scan['finishedRows']:,} finished and {scan['dueRows']:,} due sagas"
+    return [
+        ["", "median", "worst"],
+        [
+            f"start, {start['offeredPerSecond']} a second",
+            f"{start['p50Ms']:.1f} ms",
+            f"{start['p99Ms']:.1f} ms (99 %), {start['maxMs']:.1f} ms",
+        ],
+        [scanned, f"{scan['scanMs']:.2f} ms", f"{scan['maxMs']:.2f} ms"],
+        [
+            "take-over of a killed worker",
+            f"{take_over['takeOverSeconds']:.1f} s",
+            f"{max(take_over['trials']):.1f} s",
+        ],
+    ]
+
+
+def _notes(results: Results) -> list[str]:
+    machine, foreign = results["machine"], results["foreignLoad"]
+    repetitions = min(len(found) for found in results["repetitions"].values())
+    refunds = results["repetitions"]["plain"][0]["refunds"]
+    how = "a short run, not for comparing" if results["quick"] else "a full run"
+    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    when = (
+        f"{results['when']}, {how}: medians of {repetitions} repetitions of {refunds:,} refunds, "
+        f"in turns. {machine['cores']} cores ({machine['cpu']}), "
+        f"{machine['memoryMb'] / 1024:.0f} GB, {machine['system']}."
+    )
+    load = (
+        f"Foreign load, as the share of all cores that other processes used meanwhile: "
+        f"{foreign['median']:.0%}, at most {foreign['max']:.0%}."
+    )
+    return [when, load, f"{versions}."]
+
+
+def _number(figure: Any, digits: int) -> str:
+    return _NONE if figure is None else f"{figure:,.{digits}f}"
+
+
+def _range(figures: Any) -> str:
+    return _NONE if figures is None else f"{figures[0]:.1f} to {figures[1]:.1f}"
