@@ -1,4 +1,4 @@
-"""Serve the provider on 127.0.0.1 until SIGTERM or SIGINT."""
+"""Serve the provider until SIGTERM or SIGINT."""
 
 import argparse
 import resource
@@ -16,14 +16,15 @@ def main() -> None:
         prog="python -m gateways.payments.sandbox",
         description="A payment provider of our own to run and test against.",
     )
-    parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="the address; 127.0.0.1 unless given")
+    parser.add_argument("--port", type=int, required=True, help="the port")
     parser.add_argument("--books", type=Path, required=True, help="the SQLite file of its books")
     arguments = parser.parse_args()
 
     _allow_many_connections()
     uvicorn.run(
         sandbox(Books(arguments.books)),
-        host="127.0.0.1",
+        host=arguments.host,
         port=arguments.port,
         http=SandboxProtocol,
         ws="none",
