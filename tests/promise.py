@@ -124,7 +124,7 @@ class Evidence:
         order = "refunded" if effects.get(ORDER) == "done" and all_of_it else "paid"
         if effects.get(BOOK) == "done":
             return ("refunded" if all_of_it else "success", order)
-        return ("refunding" if effects.get(TAKE) == "done" else "success", order)
+        return ("refunding" if effects.get(TAKE) in OPEN else "success", order)
 
     def _calls_with_one_key(self) -> Iterator[str]:
         keys = {event["detail"]["key"] for event in self._kinds("attempt_started", step=PIVOT)}

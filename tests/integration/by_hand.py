@@ -82,11 +82,15 @@ class Broker:
 
 
 class ByHand:
-    """One engine with its broker and its recovery, over one database."""
+    """One engine with its broker and its recovery, over one database.
+
+    ``in_hand`` is the message that is delivered and not acknowledged.
+    """
 
     def __init__(self, database: Database, *sagas: Saga[Any], timing: Timing = TIMING) -> None:
         self.database = database
         self.broker = Broker()
+        self.in_hand: Message | None = None
         self.engine = self.engine_for(*sagas, timing=timing)
 
     def engine_for(self, *sagas: Saga[Any], timing: Timing = TIMING) -> Engine:
@@ -95,6 +99,7 @@ class ByHand:
     def deliver(self, message: Message | None = None, **changes: Any) -> Followup:
         """One delivery, what Celery makes of it, and its acknowledgement."""
         message = replace(message or self.broker.queue.popleft(), **changes)
+        self.in_hand = message
         followup = self.engine.run(
             message.tasks[0],
             message.saga_id,
@@ -103,7 +108,8 @@ class ByHand:
         )
         self._follow(message, followup)
         with around("acknowledgement"):
-            return followup
+            self.in_hand = None
+        return followup
 
     def _follow(self, message: Message, followup: Followup) -> None:
         match followup:

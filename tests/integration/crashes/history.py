@@ -1,0 +1,158 @@
+"""One refund driven from its start to its end, whatever strikes on the way."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from saga import Timing
+from saga.crashpoints import armed
+from tests.integration.by_hand import Killed, Message
+from tests.integration.crashes.desk import Desk
+from tests.integration.crashes.fate import FREEZES, Fates, Point, Then
+
+MOST_DELIVERIES = 400
+A_MOMENT = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What goes wrong anyway, and how the saga may end.
+
+    ``prepare`` comes before the start; ``idle`` whenever nobody has a message, with how many times
+    that was so. ``freezes`` names a point where the first to come freezes.
+    """
+
+    name: str
+    ends: frozenset[str] = frozenset({"COMPLETED"})
+    faults: Sequence[dict[str, Any]] = ()
+    prepare: Callable[[Desk], None] = lambda _: None
+    idle: Callable[[Desk, int], None] = lambda _, __: None
+    freezes: tuple[str, Then] | None = None
+    first_is_redelivered: bool = False
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass
+class Run:
+    """A history under way, in which whatever is in ``strikes`` strikes, each once."""
+
+    desk: Desk
+    history: History
+    strikes: dict[Point, Then] = field(default_factory=dict)
+    struck: list[Point] = field(default_factory=list)
+    fates: Fates = field(default_factory=Fates)
+    _seen: list[Message] = field(default_factory=list)
+    _late: list[Message] = field(default_factory=list)
+    _idle: int = 0
+    _frozen_by_history: bool = False
+
+    def go(self) -> "Run":
+        for fault in self.history.faults:
+            self.desk.provider.fault(fault)
+        self.history.prepare(self.desk)
+        self.fates.strikes.append(self._strike)
+        with armed(self.fates):
+            self._start()
+            self._drive()
+        return self
+
+    def _strike(self, point: Point) -> None:
+        planned = self.strikes.get(point)
+        if planned is not None and point not in self.struck:
+            self.struck.append(point)
+            self._meet(planned)
+        elif self.history.freezes and not self._frozen_by_history:
+            name, then = self.history.freezes
+            if point.name == name:
+                self._frozen_by_history = True
+                self._meet(then)
+
+    def _meet(self, then: Then) -> None:
+        if then not in FREEZES:
+            self._then = then
+            self.fates.die()
+        in_hand = self.desk.in_hand
+        self._take_over(until_the_end=then is Then.THAWS_LATE)
+        self.desk.in_hand = in_hand
+
+    def _take_over(self, *, until_the_end: bool) -> None:
+        """What others do while a process stands still."""
+        if self.desk.saga_id() is None:
+            return
+        if until_the_end:
+            self._drive()
+            return
+        self._pass_until_due()
+        self._alive(self.desk.recover)
+        if self.desk.broker.queue:
+            self._deliver()
+
+    def _start(self) -> None:
+        # A producer that got no answer asks again, with the same key.
+        for _ in range(3):
+            if self._alive(self.desk.start):
+                return
+        raise AssertionError("nobody could start it")
+
+    def _drive(self) -> None:
+        broker = self.desk.broker
+        for _ in range(MOST_DELIVERIES):
+            if broker.queue:
+                self._deliver()
+            elif broker.held:
+                wait, message = broker.held.pop(0)
+                self.desk.let_pass(wait)
+                broker.queue.append(message)
+            elif self.desk.until_due() is not None:
+                self._idle += 1
+                self.history.idle(self.desk, self._idle)
+                self._pass_until_due()
+                self._alive(self.desk.recover)
+            elif self._late:
+                broker.queue.extend(self._late)
+                self._late.clear()
+            else:
+                return
+        raise AssertionError("no end")
+
+    def _deliver(self) -> None:
+        message = self.desk.broker.queue.popleft()
+        if self.history.first_is_redelivered and not self._seen:
+            message = replace(message, redelivered=True)
+        self._seen.append(message)
+        self._alive(lambda: self.desk.deliver(message))
+
+    def _pass_until_due(self) -> None:
+        due = self.desk.until_due()
+        if due is not None:
+            self.desk.let_pass(max(due, timedelta(0)) + A_MOMENT)
+
+    def _alive(self, act: Callable[[], object]) -> bool:
+        """Whether the process that acts lived on; if not, the broker finds that out."""
+        self.desk.in_hand = None
+        try:
+            act()
+        except Killed:
+            self._give_back(self.desk.in_hand)
+            if self.desk.saga_id() is not None and self.desk.until_due() is not None:
+                may = self.desk.another_may_start()
+                assert may == self.desk.is_at_rest(), "8: two refunds of one payment"
+            return False
+        return True
+
+    def _give_back(self, message: Message | None) -> None:
+        broker = self.desk.broker
+        again = [] if message is None else [replace(message, redelivered=True)]
+        match self._then:
+            case Then.GIVEN_BACK:
+                broker.queue.extendleft(again)
+            case Then.GIVEN_BACK_TWICE:
+                broker.queue.extendleft(again * 2)
+            case Then.GIVEN_BACK_LATE:
+                self._late += again
+            case Then.ALL_LOST:
+                broker.lose_all()
+            case Then.ALL_AGAIN:
+                seen = [replace(each, redelivered=True) for each in reversed(self._seen)]
+                broker.queue.extend(seen)

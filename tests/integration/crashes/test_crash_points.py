@@ -1,0 +1,146 @@
+"""A process dies at every point where it can; recovery runs; the nine promises hold.
+
+Each history is a refund through the real steps, PostgreSQL and the sandbox. It is run once to
+write its points down, and then once for each point and each fate there.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+
+from saga import Timing, store
+from settings import settings
+from tasks.doors import payment_gateway
+from tests.integration.by_hand import Killed
+from tests.integration.crashes.desk import Desk
+from tests.integration.crashes.fate import DEATHS, FREEZABLE, FREEZES, Point, Then
+from tests.integration.crashes.histories import HISTORIES
+from tests.integration.crashes.history import History, Run
+from tests.integration.crashes.provider import Provider, open_provider
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+
+WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    with open_provider(tmp_path_factory.mktemp("provider")) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def old_database(shop_database: Database) -> Database:
+    """A server that has been up for longer than a lease: before that, recovery spares claims."""
+    young = text("SELECT clock_timestamp() <= pg_postmaster_start_time() + :lease")
+    while True:
+        with shop_database.begin() as connection:
+            if not connection.execute(young, {"lease": Timing().lease}).scalar_one():
+                return shop_database
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def play(
+    old_database: Database, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Run]]:
+    """Go through a history from an empty database, and see that it ends as promised."""
+    monkeypatch.setattr(settings, "sandbox_url", provider.url)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    payment_gateway.cache_clear()
+
+    def play(history: History, strikes: dict[Point, Then] | None = None) -> Run:
+        random.seed(history.name)  # waits are spread by chance; a history must come again as it was
+        desk = Desk(old_database, provider, timing=history.timing)
+        run = Run(desk, history, strikes or {})
+        told = (
+            f"{history.name}; {', '.join(f'at {at}: {then}' for at, then in run.strikes.items())}"
+        )
+        try:
+            run.go()
+            saga_id = desk.saga_id()
+            assert saga_id is not None
+            assert set(run.struck) == set(run.strikes), "the point was never reached"
+            assert desk.status(saga_id) in may_end(run), desk.row(saga_id)["error_message"]
+            assert desk.broken_promises() == []
+        except (AssertionError, Killed) as error:
+            raise AssertionError(f"{told}\n{error}\n{story(desk)}") from error
+        return run
+
+    yield play
+    payment_gateway("wechat").close()
+    payment_gateway.cache_clear()
+
+
+def may_end(run: Run) -> set[str]:
+    """Who froze may have made a call when all was over: then a person must look."""
+    thawed = Then.THAWS_LATE in run.strikes.values()
+    late = thawed and "COMPENSATED" in run.history.ends
+    return {*run.history.ends, *(["FAILED"] if late else [])}
+
+
+def story(desk: Desk) -> str:
+    saga_id = desk.saga_id()
+    if saga_id is None:
+        return "no saga"
+    events = [
+        f"{event['seq']} {event['kind']} {event['step']} attempt {event['attempt']} "
+        f"epoch {event['epoch']} {event['worker']} {event['detail']}"
+        for event in desk.events(saga_id)
+    ]
+    return "\n".join([*events, str(desk.row(saga_id)), str(desk.provider.books())])
+
+
+def fates(points: list[Point], *, all_of_them: bool) -> Iterator[tuple[Point, Then]]:
+    """Each point with each fate that it can have; else one death a point, and one thaw, in turn."""
+    for turn, point in enumerate(points):
+        thaws = FREEZES if point.name in FREEZABLE and not point.is_heartbeat else []
+        if all_of_them:
+            yield from ((point, then) for then in [*DEATHS, *thaws])
+        else:
+            yield point, DEATHS[turn % len(DEATHS)]
+            yield from ((point, then) for then in thaws[turn % 2 :][:1])
+
+
+def test_every_write_of_the_store_has_a_crash_point_before_and_after_its_commit(
+    play: Callable[..., Run], proved: Callable[..., None]
+) -> None:
+    committed, points = set(), 0
+    for history in HISTORIES:
+        reached = play(history).fates.reached
+        points += len(reached)
+        for is_heartbeat in (False, True):
+            names = [point.name for point in reached if point.is_heartbeat == is_heartbeat]
+            committed |= {
+                wrote
+                for (wrote, before), (_, after) in zip(
+                    pairwise(names), pairwise(names[1:]), strict=False
+                )
+                # A start publishes as soon as it is committed, within the caller's own commit.
+                if before == "before commit" and after in {"after commit", "before publish"}
+            }
+
+    assert WRITES - committed == set(), "no history commits these writes"
+    proved(f"{points} crash points in {len(HISTORIES)} histories", documented=False)
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.name)
+def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
+    history: History,
+    play: Callable[..., Run],
+    in_full: bool,  # noqa: FBT001 - a fixture
+    proved: Callable[..., None],
+) -> None:
+    points = play(history).fates.reached
+
+    struck = [play(history, {point: then}) for point, then in fates(points, all_of_them=in_full)]
+
+    proved(
+        f"{history.name}: {len(points)} points, {len(struck)} fates, 0 violations", documented=False
+    )
