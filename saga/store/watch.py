@@ -87,10 +87,12 @@ def miss_definition(
     return move(connection, _MISS_DEFINITION, row, record, again=again)
 
 
+_NEXT_LOOK = "GREATEST(completed_at + %(next_look)s, clock_timestamp())"
+
+# A doubled message of this look must not pass for the next one, long before its time.
 _LOOK_AGAIN = transition(
-    f"{UNCLAIM}, attempt = 0, looks = looks + 1, dispatches = 0, not_before = NULL, waiting_for = "
-    "CASE WHEN %(next_look)s IS NOT NULL THEN 'second_look' END, "
-    "wake_at = GREATEST(completed_at + %(next_look)s::interval, clock_timestamp())"
+    f"{UNCLAIM}, attempt = 0, looks = looks + 1, dispatches = 0, "
+    f"not_before = {_NEXT_LOOK}, wake_at = {_NEXT_LOOK}"
 )
 
 

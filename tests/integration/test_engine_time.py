@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from saga import CannotTell, PollAgain, TryAgain
+from saga.followup import Drop
 from tests.integration.by_hand import Killed
 from tests.integration.shop import SETTLE_AFTER, Shop
 
@@ -257,3 +258,28 @@ def test_errors_between_two_answers_of_a_provider_that_is_still_at_it_do_not_add
 
     assert shop.status(saga_id) == "COMPLETED"
     assert "probe_planned" not in shop.kinds(saga_id)
+
+
+def test_a_doubled_message_of_the_first_second_look_does_not_use_up_the_next_one(
+    shop: Shop,
+) -> None:
+    saga_id = shop.start()
+    shop.script.say("pay", *[CUT] * 4)
+    shop.work_off()
+    while shop.status(saga_id) != "COMPENSATED":
+        shop.let_pass(timedelta(minutes=1))
+        shop.recover()
+        shop.work_off()
+    shop.let_pass(timedelta(minutes=10))
+    shop.recover()
+    first = shop.broker.queue[0]
+
+    shop.deliver()
+    assert isinstance(shop.deliver(first), Drop)
+    assert shop.row(saga_id)["looks"] == 1
+
+    shop.script.outside.add("pay")
+    shop.let_pass(timedelta(hours=24))
+    shop.recover()
+    shop.work_off()
+    assert shop.status(saga_id) == "FAILED"
