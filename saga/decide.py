@@ -205,6 +205,20 @@ def _compensating(
     event: Succeeded | Accepted | RefusedFinally | AttemptFailed | WorkerLost,
     jitter: float,
 ) -> Move:
+    move = _compensated(saga, at, event, jitter)
+    if isinstance(move, Retry | Dispatch) and (late := _came_to_light(saga, at)):
+        # Another attempt would take away still more of what must stand.
+        failed = {at.step: Effect.COMPENSATION_FAILED}
+        return Fail(advice=_contradiction(late), effects=failed)
+    return move
+
+
+def _compensated(
+    saga: Saga[Any],
+    at: Position,
+    event: Succeeded | Accepted | RefusedFinally | AttemptFailed | WorkerLost,
+    jitter: float,
+) -> Move:
     step = _step(saga, at)
     policy = step.compensation_retry
     match event:
@@ -229,11 +243,17 @@ def _compensating(
 
 def _go_on_back(saga: Saga[Any], at: Position) -> Move:
     effects = {at.step: Effect.COMPENSATED}
+    if late := _came_to_light(saga, at):
+        return Fail(advice=_contradiction(late), effects=effects)
+    return _go_back(saga, at, at.stop_reason or StopReason.GAVE_UP, effects)
+
+
+def _came_to_light(saga: Saga[Any], at: Position) -> str | None:
+    """The step behind us that took effect after all: compensations run in reverse order."""
     for later in saga.steps[saga.index(at.step) + 1 :]:
         if at.effect(later.name) in _OPEN:
-            # Compensations run in reverse order: what is open behind us came to light late.
-            return Fail(advice=_contradiction(later.name), effects=effects)
-    return _go_back(saga, at, at.stop_reason or StopReason.GAVE_UP, effects)
+            return later.name
+    return None
 
 
 def _contradiction(step: str) -> str:

@@ -8,13 +8,17 @@ from saga import Status
 from saga.decide import decide
 from saga.moves import Dispatch, Fail, LookAgain, Note, Retry
 from saga.position import (
+    AttemptFailed,
     Due,
+    Event,
     FoundDone,
     FoundNoAnswer,
     FoundNothing,
     LateSuccess,
     StopReason,
+    Succeeded,
     WaitingFor,
+    WorkerLost,
 )
 from saga.task import Effect
 from tests.unit.positions import (
@@ -96,6 +100,22 @@ def test_a_compensation_at_work_is_not_disturbed_by_a_contradiction() -> None:
     assert move.effects == {attach.name: Effect.DONE}
     assert move.alarm is not None
     assert "took effect after all" in move.alarm
+
+
+@pytest.mark.parametrize(
+    "event",
+    [AttemptFailed(Effect.UNKNOWN), WorkerLost(), Due(), Succeeded(Effect.UNKNOWN)],
+    ids=["failed", "lost", "found lost", "looked too early"],
+)
+def test_a_compensation_is_not_tried_again_once_a_contradiction_came_to_light(event: Event) -> None:
+    """The pivot is known to stand: another attempt would pull more away from under it."""
+    noted = going_back(device, make).knowing({attach: Effect.DONE}).claimed_by_a_worker()
+
+    move = decide(device, noted, event)
+
+    assert isinstance(move, Fail)
+    assert move.effects == {make.name: Effect.COMPENSATION_FAILED}
+    assert "took effect after all" in move.advice
 
 
 @pytest.mark.parametrize(
