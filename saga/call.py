@@ -186,9 +186,12 @@ class Call:
             return self._refused_settle(connection, token, answer, by)
         saga = self.runtime.registry.find(row.saga_type, row.definition_version)
         assert saga is not None, "it was known when the claim was made"
-        if isinstance(answer.event, Fail):
-            return apply(connection, saga, row, answer.event, by)
-        return self.runtime.settle(connection, saga, row, answer.event, by)
+        event = answer.event
+        if isinstance(event, Fail):
+            return apply(connection, saga, row, event, by)
+        if isinstance(event, FoundNothing) and row.claim_deadline is not None:
+            event = FoundNothing(asked_at=row.claim_deadline - self._limit)
+        return self.runtime.settle(connection, saga, row, event, by)
 
     def _refused_settle(
         self, connection: Connection, token: UUID, answer: Answer, by: Circumstances

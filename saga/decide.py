@@ -280,17 +280,21 @@ def _found(
     known = at.effect(step.name)
     if isinstance(event, FoundNothing) and known is Effect.DONE:
         event = FoundNoAnswer()  # a late success contradicts it
+    asked_at = at.now
+    if isinstance(event, FoundNothing) and event.asked_at is not None:
+        # The provider may have done it since, however late the answer is settled.
+        asked_at = event.asked_at
     match event:
         case FoundDone():
             gave_up = reason is not StopReason.TIMEOUT
             return _go_forward(saga, replace(at, stop_reason=None) if gave_up else at)
-        case FoundNothing() if at.now >= ended + settle_after(step):
+        case FoundNothing() if asked_at >= ended + settle_after(step):
             if step.role is Role.PIVOT:
                 return _go_back(saga, at, reason, {step.name: Effect.NOT_DONE}, look_at=step.name)
             # Believed or not, what can be compensated is compensated.
             return _go_back(saga, at, reason, {step.name: Effect.UNKNOWN})
         case FoundNothing():
-            wait = ended + settle_after(step) - at.now
+            wait = max(ended + settle_after(step) - at.now, timedelta(0))
             return AskProbe(probe=probe, after=wait, reason=reason)
         case FoundNoAnswer() if at.now < ended + step.probe_for:
             wait = retry.PROBE.delay(at.attempt, jitter=jitter)

@@ -109,7 +109,12 @@ class FoundDone:
 
 @dataclass(frozen=True)
 class FoundNothing:
-    """The probe found nothing under the step's key."""
+    """The probe found nothing under the step's key.
+
+    ``asked_at`` is when it was asked, which its answer is as old as; None: just now.
+    """
+
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from saga import PollAgain, Refused, TryAgain
+from saga import DidNotHappen, PollAgain, Refused, TryAgain
 from saga.call import Call
 from saga.followup import Drop, Followup, Next, Park, RetryIn
 from tests.integration.by_hand import TIMING, Killed
-from tests.integration.shop import Order, Shop
+from tests.integration.shop import SETTLE_AFTER, Order, Shop
 
 pytestmark = pytest.mark.integration
 
@@ -301,8 +301,6 @@ def test_a_late_success_beats_an_older_nothing_of_the_probe(shop: Shop) -> None:
         shop.let_pass(timedelta(seconds=60))
 
         def late(_: Any) -> Any:
-            from saga import DidNotHappen  # noqa: PLC0415 - told by name
-
             zombie.wake()
             return DidNotHappen()
 
@@ -314,6 +312,25 @@ def test_a_late_success_beats_an_older_nothing_of_the_probe(shop: Shop) -> None:
     shop.recover()
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_what_a_slow_probe_did_not_find_may_have_happened_since(shop: Shop) -> None:
+    """Asked before the provider had its time to settle, answered after it."""
+    saga_id = shop.start()
+    shop.script.say("pay", *[CUT] * 4)
+    shop.work_off(until="find_pay")
+
+    def slowly(_: Any) -> DidNotHappen:
+        seen = DidNotHappen()
+        shop.script.outside.add("pay")
+        shop.let_pass(SETTLE_AFTER)
+        return seen
+
+    shop.script.say("find_pay", slowly)
+    shop.work_off()
+
+    assert shop.status(saga_id) == "COMPLETED"
+    assert shop.script.called("recall") == []
 
 
 def test_a_failed_saga_learns_of_a_late_success(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from saga.moves import Advance, AskProbe, Compensate, Dispatch, Fail
 from saga.position import Due, FoundDone, FoundNoAnswer, FoundNothing, StopReason
 from saga.task import Effect
 from tests.unit.positions import (
+    NOON,
     at,
     attach,
     book,
@@ -102,6 +103,15 @@ def test_nothing_found_too_early_is_not_believed(
     assert decide(saga, asked, FoundNothing()) == AskProbe(
         probe=probe, after=timedelta(seconds=1), reason=reason
     )
+
+
+def test_nothing_found_is_as_old_as_the_question() -> None:
+    """The provider did it between the probe's look and its slow answer."""
+    asked = at(refund, refund_call).probing(GAVE_UP, ended=BELIEVED)
+    too_early = FoundNothing(asked_at=NOON - timedelta(seconds=1))
+
+    assert decide(refund, asked, too_early) == AskProbe(probe="refund.find", reason=GAVE_UP)
+    assert isinstance(decide(refund, asked, FoundNothing(asked_at=NOON)), Compensate)
 
 
 def test_a_call_that_may_still_be_under_way_makes_the_probe_wait_longer() -> None:
