@@ -89,6 +89,7 @@ def register(celery: Celery, engine: Engine) -> None:
     """Make every step, compensation and probe of the engine a task of the Celery app.
 
     Adds ``saga.compensate``, which ``link_error`` sends, and ``saga.recover``, which beat sends.
+    They are tasks of this app alone: another engine in the process has tasks of its own.
     """
     for name, place in engine.registry.places.items():
         hard = place.limit + engine.timing.grace
@@ -96,6 +97,7 @@ def register(celery: Celery, engine: Engine) -> None:
             _step_task(engine, name),
             name=name,
             bind=True,
+            shared=False,
             acks_late=True,
             reject_on_worker_lost=True,
             ignore_result=True,
@@ -103,9 +105,10 @@ def register(celery: Celery, engine: Engine) -> None:
             soft_time_limit=place.limit.total_seconds(),
             time_limit=hard.total_seconds(),
         )
-    celery.task(_compensate_task(engine), name=COMPENSATE, bind=True, ignore_result=True)
+    own = {"bind": True, "shared": False, "ignore_result": True}
+    celery.task(_compensate_task(engine), name=COMPENSATE, **own)
     recovery = Recovery(engine)
-    celery.task(_recover_task(recovery), name=RECOVER, bind=True, ignore_result=True)
+    celery.task(_recover_task(recovery), name=RECOVER, **own)
     signals.worker_process_init.connect(
         lambda **_: engine.database.dispose(close=False), weak=False
     )
