@@ -188,6 +188,7 @@ def test_past_the_pivot_a_saga_that_cannot_go_on_is_parked_with_an_alarm(shop: S
     row = shop.row(saga_id)
     assert row["status"] == "FAILED"
     assert (row["wake_at"], row["completed_at"], row["holds_key"]) == (None, None, True)
+    assert row["epoch"] == 2
     assert "last error: ValueError: broken" in row["error_message"]
     assert shop.events(saga_id)[-1]["detail"]["alarm"]
     assert shop.script.order().count("recall") == 0
@@ -245,6 +246,16 @@ def test_link_error_that_comes_too_early_or_late_moves_nothing(shop: Shop) -> No
     done = shop.row(saga_id)
     assert isinstance(shop.engine.send_compensations(saga_id), Drop)
     assert shop.row(saga_id) == done
+
+
+def test_link_error_of_a_saga_that_rests_moves_nothing(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.script.say("reserve", Refused("sold out"))
+    shop.deliver(has_link_error=False)
+    rests = shop.row(saga_id)
+
+    assert isinstance(shop.engine.send_compensations(saga_id), Drop)
+    assert shop.row(saga_id) == rests
 
 
 def test_a_late_link_error_does_not_shorten_a_compensations_wait(shop: Shop) -> None:

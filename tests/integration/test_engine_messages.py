@@ -113,6 +113,17 @@ def test_a_duplicate_while_the_step_runs(shop: Shop, step: str) -> None:
     assert len(shop.script.called(step)) == 1
 
 
+def test_a_duplicate_while_the_probe_is_asked(shop: Shop) -> None:
+    shop.start()
+    shop.work_off(until="pay")
+    message = shop.broker.queue[0]
+    shop.script.say("pay", *[ConnectionError("cut")] * 4)
+    shop.work_off(until="find_pay")
+
+    assert shop.deliver(message) == Drop("not its turn")
+    assert len(shop.script.called("pay")) == 4
+
+
 def test_a_claimed_saga_tells_duplicates_that_it_is_claimed(shop: Shop) -> None:
     shop.start()
     shop.work_off(until="ship")

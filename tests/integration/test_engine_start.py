@@ -1,6 +1,8 @@
 """Starting a saga inside the caller's own transaction."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from uuid import UUID, uuid4
 
@@ -144,6 +146,18 @@ def test_no_trouble_in_publishing_looks_like_a_commit_that_failed(
     assert shop.status(saga_id) == "COMPLETED"
 
 
+def test_a_saga_whose_time_is_shorter_than_patience_is_woken_by_its_end(shop: Shop) -> None:
+    short = timedelta(seconds=3)
+    shop.saga = shop_saga(shop.script, timeout=short)
+    shop.engine = shop.engine_for(shop.saga)
+    saga_id = shop.start()
+
+    shop.let_pass(short)
+    shop.recover()
+
+    assert shop.status(saga_id) == "TIMEOUT"
+
+
 def test_a_saga_that_the_engine_was_not_given_is_not_started(shop: Shop) -> None:
     other: Saga[Order] = shop_saga(shop.script, version=2)
     with Session(shop.database) as session, pytest.raises(DefinitionError):
@@ -243,6 +257,33 @@ def test_twenty_racing_with_one_idempotency_key_get_the_same_saga(shop: Shop) ->
     assert len({each.saga_id for each in found}) == 1
     assert [each.is_new for each in found].count(True) == 1
     assert (count(shop), len(shop.broker.published)) == (1, 1)
+
+
+@pytest.mark.parametrize("key", ["business_key", "idempotency_key"])
+def test_a_start_that_meets_an_unfinished_one_waits_for_its_end(shop: Shop, key: str) -> None:
+    with ThreadPoolExecutor(1) as pool, Session(shop.database) as session:
+        first = shop.engine.start(session, shop.saga, TEA, **{key: "k"})  # type: ignore[arg-type]
+        second = pool.submit(started, shop, **{key: "k"})
+        while not (waits_for_a_lock(shop) or second.done()):
+            time.sleep(0.01)
+        session.commit()
+
+    if key == "idempotency_key":
+        assert (second.result().saga_id, second.result().is_new) == (first.saga_id, False)
+    else:
+        with pytest.raises(BusinessKeyTaken) as taken:
+            second.result()
+        assert taken.value.saga_id == first.saga_id
+    assert (count(shop), len(shop.broker.published)) == (1, 1)
+
+
+def waits_for_a_lock(shop: Shop) -> bool:
+    waiting = text(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    with shop.database.begin() as connection:
+        return bool(connection.execute(waiting).scalar_one())
 
 
 def test_an_id_that_is_taken_is_an_error(shop: Shop) -> None:

@@ -12,7 +12,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from saga import Refused
+from saga.crashpoints import armed
 from saga.followup import Drop, Next, Raise, RetryIn
+from saga.step_session import StepSession
 from tests.integration.by_hand import Killed
 from tests.integration.shop import Shop
 
@@ -194,6 +196,47 @@ def test_deaths_are_counted_too_when_only_recovery_notices(shop: Shop) -> None:
     assert len(shop.script.called("reserve")) == 5
 
 
+def recover_later(shop: Shop) -> None:
+    """Recovery finds no claim on the row, and publishes it once more."""
+    shop.let_pass(timedelta(seconds=11))
+    assert shop.recover().published == 1
+
+
+def test_a_failure_is_not_written_over_a_row_that_moved_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = shop.start()
+    shop.script.say("reserve", ValueError("broken"))
+    give_back = StepSession.give_back
+
+    def slow(self: StepSession) -> None:
+        give_back(self)
+        if len(shop.broker.published) == 1:
+            recover_later(shop)
+
+    monkeypatch.setattr(StepSession, "give_back", slow)
+
+    assert shop.deliver() == Drop("moved meanwhile")
+    assert (shop.row(saga_id)["attempt"], shop.kinds(saga_id)) == (0, ["started", "dispatched"])
+
+
+def test_a_counted_attempt_does_not_begin_on_a_row_that_moved_on(shop: Shop) -> None:
+    saga_id = shop.start()
+    commits: list[str] = []
+
+    def meanwhile(point: str) -> None:
+        if point == "after commit":
+            commits.append(point)
+            if len(commits) == 1:
+                recover_later(shop)
+
+    with armed(meanwhile):
+        assert shop.deliver(redelivered=True) == Drop("moved meanwhile")
+
+    assert shop.script.calls == []
+    assert shop.kinds(saga_id) == ["started", "attempt_counted", "dispatched"]
+
+
 MISDEEDS: dict[str, Callable[[Session], Any]] = {
     "commits": lambda session: session.commit(),
     "rolls back": lambda session: session.rollback(),
@@ -224,15 +267,19 @@ def test_a_step_that_ends_its_transaction_fails_and_leaves_nothing(
     assert shop.did() == set()
 
 
+@pytest.mark.parametrize("then", ["returns", "goes on in SQL"])
 @pytest.mark.parametrize("misdeed", MISDEEDS)
 def test_a_step_that_hides_its_misdeed_is_done_with_its_sql_or_not_at_all(
-    shop: Shop, misdeed: str
+    shop: Shop, misdeed: str, then: str
 ) -> None:
     saga_id = shop.start()
 
     def hide(session: Session) -> None:
         with suppress(Exception):
             MISDEEDS[misdeed](session)
+        if then == "goes on in SQL":
+            with suppress(Exception):
+                session.execute(text("SELECT 1"))
 
     shop.script.say("reserve", *[hide] * 4)
     shop.work_off()

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from saga import Timing, TryAgain
+from saga.crashpoints import armed
 from saga.followup import Drop, Lane
 from saga.recovery import Pass, Recovery
 from tests.integration.by_hand import TIMING, Killed
@@ -201,6 +202,21 @@ def test_a_broker_that_goes_away_while_publishing_loses_nothing(
     assert shop.recover().published == 1
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_what_recovery_publishes_is_committed(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.let_pass(PATIENCE)
+    dispatches: list[int] = []
+
+    def look(point: str) -> None:
+        if point == "before publish":
+            dispatches.append(shop.row(saga_id)["dispatches"])
+
+    with armed(look):
+        shop.recover()
+
+    assert dispatches == [2]
 
 
 def break_row(shop: Shop, saga_id: UUID) -> None:

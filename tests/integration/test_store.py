@@ -175,6 +175,30 @@ def test_a_heartbeat_never_waits_for_a_row_that_is_being_settled(shop: Shop, row
         assert not store.renew_lease(beating, row.saga_id, token=mine, lease=HOUR)
 
 
+def counted(connection: Connection, row: Row) -> Row:
+    found = store.count_attempt(connection, row, Record(kind="tried"), patience=SECOND)
+    assert found is not None
+    return found
+
+
+def test_a_count_is_taken_back_once(shop: Shop, row: Row) -> None:
+    with shop.database.begin() as connection:
+        count = counted(connection, row)
+
+        assert store.uncount_attempt(connection, count)
+        assert not store.uncount_attempt(connection, count)
+    assert shop.row(row.saga_id)["attempt"] == row.attempt
+
+
+def test_the_count_of_a_saga_that_moved_on_is_not_taken_back(shop: Shop, row: Row) -> None:
+    with shop.database.begin() as connection:
+        count = counted(connection, row)
+        assert WRITES["note"](connection, count, Record(kind="tried"))
+
+        assert not store.uncount_attempt(connection, count)
+    assert shop.row(row.saga_id)["attempt"] == count.attempt
+
+
 def test_a_step_that_is_found_done_forgets_why_it_was_given_up(shop: Shop, row: Row) -> None:
     with shop.database.begin() as connection:
         asked = WRITES["ask_probe"](connection, row, Record(kind="tried"))
