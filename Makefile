@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test prove bench check lint types contracts
+.PHONY: help demo up down test test-containers prove bench check lint types contracts
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(READY) ## Run real refunds on a throw-away stack: one fails, one loses its worker
 	@$(BIN)/saga demo
@@ -21,6 +21,9 @@ down: $(READY) ## Stop the stack; its data stays
 # Most tests wait for real processes, so a few at a time share the cores well.
 test: $(READY) ## Run all tests, on servers of their own (PYTEST="-k word" for some)
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST)
+
+test-containers: $(READY) ## Run the tests that need a Docker engine; without one: ops/ci/README.md
+	@$(BIN)/python -m pytest tests/containers $(PYTEST)
 
 prove: $(READY) ## Run the proofs in full, where `make test` runs a selection (over an hour)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --prove --timeout 7200 $(PYTEST)
