@@ -35,7 +35,7 @@ class Sizes:
     finished: int = 1_000_000
 
 
-QUICK = Sizes(refunds=20, repetitions=2, counted=10, start_seconds=2, take_overs=1, finished=20_000)
+QUICK = Sizes(refunds=20, repetitions=1, counted=10, start_seconds=2, take_overs=1, finished=20_000)
 
 PROFILED = 1_000
 

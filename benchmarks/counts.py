@@ -6,8 +6,8 @@ difference is what refunds cost; what a worker costs that starts and stops is in
 beat, which work by the clock and not by the refund, are not running.
 """
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 
 import psycopg2
 import redis
@@ -21,9 +21,23 @@ _FEW = 3
 def count(servers: Servers, flow: str, *, refunds: int) -> dict[str, float]:
     """Commits, messages, rows written and events published, per refund."""
     site = servers.site(f"counts_{flow}")
-    few = _run(site, flow, _FEW)
-    many = _run(site, flow, _FEW + refunds)
+    with _no_autovacuum(servers):
+        few = _run(site, flow, _FEW)
+        many = _run(site, flow, _FEW + refunds)
     return {name: round((many[name] - few[name]) / refunds, 3) for name in few}
+
+
+@contextmanager
+def _no_autovacuum(servers: Servers) -> Iterator[None]:
+    """Keep PostgreSQL from work of its own, which it counts with the rest."""
+    with closing(psycopg2.connect(servers.postgres.url_of("postgres"))) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("ALTER SYSTEM SET autovacuum = off")
+        cursor.execute("SELECT pg_reload_conf()")
+        yield
+        cursor.execute("ALTER SYSTEM RESET autovacuum")
+        cursor.execute("SELECT pg_reload_conf()")
 
 
 def _run(site: Site, flow: str, refunds: int) -> Mapping[str, int]:
@@ -33,11 +47,13 @@ def _run(site: Site, flow: str, refunds: int) -> Mapping[str, int]:
     app, queues = ("benchmarks.plain", "plain") if flow == PLAIN else ("app", LANES)
     name = f"worker{refunds}"
     worker = site.start_worker(name, app=app, queues=queues, concurrency=1)
+    producer = site.producer(flow)
     site.await_worker(name)
-    site.run("benchmarks.producer", flow, given="\n".join(each.id for each in payments))
+    producer.ask(" ".join(each.id for each in payments))
     # Asking the database whether all is done would be counted too.
     log = site.servers.log(f"{site.name}-{name}")
     until(lambda: log.read_text().count("update_order_status[") >= refunds * 2, "all are refunded")
+    producer.stop()
     worker.stop()
     _await_no_connection(site)
     after = _read(site)

@@ -35,6 +35,20 @@ class Family:
                 seconds += times.user + times.system + times.children_user + times.children_system
         return seconds
 
+    def write(self, text: str) -> None:
+        """Write to its standard input, where that is a pipe of ours."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def read_line(self) -> bytes:
+        """Wait for a line of its standard output; nothing when it has ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line: bytes = self._process.stdout.readline()
+        return line
+
     def freeze(self) -> None:
         self._send(signal.SIGSTOP)
 
@@ -68,3 +82,6 @@ class Family:
     def _reap(self) -> None:
         if self._process is not None:
             self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()

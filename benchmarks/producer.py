@@ -1,6 +1,7 @@
-"""A producer's process: starts a full refund of each payment that its input names.
+"""A producer's process: starts a full refund of each payment that it is told.
 
-``python -m benchmarks.producer plain|chained < ids`` prints what it took as JSON.
+``python -m benchmarks.producer plain|chained`` reads lines of payments' ids, and answers each line
+with one of JSON that tells what it took.
 """
 
 import json
@@ -37,12 +38,12 @@ def starter(flow: str) -> Callable[[str], None]:
 
 def main() -> None:
     start = starter(sys.argv[1])
-    payments = sys.stdin.read().split()
-    began, cpu = time.perf_counter(), time.process_time()
-    for payment in payments:
-        start(payment)
-    took = {"seconds": time.perf_counter() - began, "cpuSeconds": time.process_time() - cpu}
-    print(json.dumps(took))
+    for line in sys.stdin:
+        began, cpu = time.perf_counter(), time.process_time()
+        for payment in line.split():
+            start(payment)
+        took = {"seconds": time.perf_counter() - began, "cpuSeconds": time.process_time() - cpu}
+        print(json.dumps(took), flush=True)
 
 
 if __name__ == "__main__":

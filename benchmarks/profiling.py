@@ -40,7 +40,8 @@ _MAIN = (
 
 _ALL = ""
 _MOST = 45
-_WORTH_TELLING = 0.9
+_LEAST_SHARE = 0.01
+_MOST_SHARE = 0.9
 
 Samples = Counter[tuple[str, ...]]
 Rules = Sequence[tuple[str, Sequence[str]]]
@@ -64,12 +65,14 @@ def _profile(console: Console, site: Site, flow: str, refunds: int) -> None:
     site.await_worker("worker")
     payments = site.payments(refunds)
     worker.freeze()
-    site.run("benchmarks.producer", flow, given="\n".join(each.id for each in payments))
+    producer = site.producer(flow)
+    producer.ask(" ".join(each.id for each in payments))
     before = _cpu_seconds(worker.pid)
     worker.thaw()
     sql = "SELECT 1 FROM orders WHERE status <> 'refunded' LIMIT 1"
     until(lambda: not site.rows(sql), "all are refunded", pause=0.5)
     after = _cpu_seconds(worker.pid)
+    producer.stop()
     worker.stop()
     for role, rules in (("child", _CHILD), ("main", _MAIN)):
         ms = (after[role] - before[role]) / refunds * 1000
@@ -124,7 +127,7 @@ def _by_function(samples: Samples) -> Counter[str]:
     for stack, times in samples.items():
         for frame in {_short(frame) for frame in stack}:
             found[frame] += times
-    most = samples.total() * _WORTH_TELLING
+    most = samples.total() * _MOST_SHARE
     # What nearly all samples are in is how a worker runs tasks at all.
     return Counter({frame: times for frame, times in found.items() if times < most})
 
@@ -153,12 +156,14 @@ def _short(frame: str) -> str:
 
 def _print(console: Console, title: str, samples: Counter[str], ms: float) -> None:
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     table.add_column("ms per refund", justify="right")
     table.add_column("share", justify="right")
     total = samples.pop(_ALL, None) or samples.total()
     for name, times in samples.most_common(_MOST):
         share = times / total
+        if share < _LEAST_SHARE:
+            break
         table.add_row(name, f"{ms * share:.2f}", f"{share:.1%}")
     table.add_row("all", f"{ms:.2f}", f"{total:,} samples", style="bold")
     console.print(table)

@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import httpx
 import psycopg2
@@ -95,7 +95,7 @@ class Servers:
         }
         self.postgres.create_database(_TEMPLATE)
         environment = self.environment() | {"DATABASE_URL": self.postgres.url_of(_TEMPLATE)}
-        self._call(environment, "-m", "alembic", "upgrade", "head")
+        self.call(environment, "-m", "alembic", "upgrade", "head")
         until(lambda: _answers(f"{self.sandbox_url}/healthz"), "the sandbox answers")
 
     def _stop(self) -> None:
@@ -128,17 +128,28 @@ class Servers:
         return inherited | {"TMPDIR": str(self._temporary), "PYTHONPATH": str(PROJECT)}
 
     def spawn(self, name: str, environment: Mapping[str, str], *arguments: str) -> Family:
-        """Start a Python process in a session of its own: Ctrl-C reaches only us."""
+        """Start a Python process that writes to its log."""
         with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=PROJECT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            return self._popen(log, environment, arguments, stdin=subprocess.DEVNULL, stdout=log)
+
+    def converse(self, name: str, environment: Mapping[str, str], *arguments: str) -> "Speaker":
+        """Start a Python process that answers each line with one of JSON."""
+        with self.log(name).open("ab") as log:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            return Speaker(self._popen(log, environment, arguments, **pipes), self.log(name))
+
+    def _popen(
+        self, log: IO[bytes], environment: Mapping[str, str], arguments: Sequence[str], **io: Any
+    ) -> Family:
+        # In a session of its own: Ctrl-C reaches only us.
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=PROJECT,
+            env=environment,
+            stderr=log,
+            start_new_session=True,
+            **io,
+        )
         family = Family(process.pid, process)
         self._children.append(family)
         return family
@@ -146,7 +157,7 @@ class Servers:
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _call(self, environment: Mapping[str, str], *arguments: str, given: str = "") -> str:
+    def call(self, environment: Mapping[str, str], *arguments: str, given: str = "") -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=PROJECT,
@@ -159,6 +170,27 @@ class Servers:
         if done.returncode != 0:
             raise BenchmarkError(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
         return done.stdout
+
+
+class Speaker:
+    """A process that answers each line with one of JSON."""
+
+    def __init__(self, family: Family, log: Path) -> None:
+        self._family = family
+        self._log = log
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Raises BenchmarkError when it dies instead of answering."""
+        with suppress(BrokenPipeError):
+            self._family.write(f"{line}\n")
+        said = self._family.read_line()
+        if not said:
+            raise BenchmarkError(f"no answer:\n{self._log.read_text()[-2000:]}")
+        answer: dict[str, Any] = json.loads(said)
+        return answer
+
+    def stop(self) -> None:
+        self._family.stop()
 
 
 class Site:
@@ -209,9 +241,14 @@ class Site:
             method=PaymentMethod.WECHAT,
         )
 
+    def producer(self, flow: str) -> Speaker:
+        """A producer that starts a refund of each payment whose id it is told."""
+        arguments = ("-m", "benchmarks.producer", flow)
+        return self.servers.converse(f"{self.name}-producer", self.environment, *arguments)
+
     def run(self, module: str, *arguments: str, given: str) -> dict[str, Any]:
         """Run one of our modules as a process of its own; what it printed."""
-        said = self.servers._call(self.environment, "-m", module, *arguments, given=given)  # noqa: SLF001 - one harness
+        said = self.servers.call(self.environment, "-m", module, *arguments, given=given)
         found: dict[str, Any] = json.loads(said)
         return found
 

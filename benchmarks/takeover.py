@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.servers import Servers, Site, until
-from benchmarks.throughput import LANES
+from benchmarks.servers import Servers, Site, Speaker, until
+from benchmarks.throughput import CHAINED, LANES
 
 _STEP = "payment_refund.call_provider_refund"
 _HANG_SECONDS = 60
@@ -24,11 +24,12 @@ def take_over(servers: Servers, *, trials: int) -> dict[str, Any]:
     site.start_worker("recovery", app="app", queues="saga.recovery", concurrency=1)
     site.start_beat()
     site.await_worker("recovery")
-    seconds = [_trial(site, number) for number in range(trials)]
+    producer = site.producer(CHAINED)
+    seconds = [_trial(site, producer, number) for number in range(trials)]
     return {"takeOverSeconds": round(median(seconds), 2), "trials": [round(s, 2) for s in seconds]}
 
 
-def _trial(site: Site, number: int) -> float:
+def _trial(site: Site, producer: Speaker, number: int) -> float:
     name = f"victim{number}"
     victim = site.start_worker(name, app="app", queues=LANES, concurrency=1)
     site.await_worker(name)
@@ -41,7 +42,7 @@ def _trial(site: Site, number: int) -> float:
     }
     control = f"{site.servers.sandbox_url}/control/faults"
     httpx.post(control, json=fault, trust_env=False).raise_for_status()
-    site.run("benchmarks.producer", "chained", given=payment.id)
+    producer.ask(payment.id)
     until(lambda: len(_claims(site, number)) == 1, "the step is claimed")
     # Only now, so that the first claim is the victim's.
     other = f"heir{number}"

@@ -60,6 +60,7 @@ class Flow:
         self.families: dict[str, Family] = {
             "worker": start("worker", app=app, queues=queues, concurrency=CONCURRENCY)
         }
+        self._producer = self.site.producer(name)
         if name == CHAINED:
             self.families |= {
                 "recovery": start("recovery", app=app, queues="saga.recovery", concurrency=1),
@@ -76,7 +77,7 @@ class Flow:
         payments = self.site.payments(refunds)
         ids = [payment.id for payment in payments]
         orders = [payment.order_id for payment in payments]
-        producer = self.site.run("benchmarks.producer", self.name, given="\n".join(ids))
+        producer = self._producer.ask(" ".join(ids))
         watch = Watch(self.site.servers.families | self.families)
         [[began]] = self.site.rows("SELECT clock_timestamp()")
         self._thaw()
@@ -119,6 +120,7 @@ class Flow:
             family.thaw()
 
     def stop(self) -> None:
+        self._producer.stop()
         for family in self.families.values():
             family.stop()
 
