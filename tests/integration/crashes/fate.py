@@ -17,7 +17,7 @@ class Then(StrEnum):
     ALL_LOST = "every message is lost"
     ALL_AGAIN = "every message that ever was comes again, the newest first"
     THAWS = "it freezes, and thaws when another one has begun"
-    THAWS_LATE = "it freezes, and thaws when all is over"
+    THAWS_LATE = "it freezes, and thaws when the saga rests"
 
 
 DEATHS = [then for then in Then if not then.name.startswith("THAWS")]

@@ -80,7 +80,7 @@ HISTORIES = [
         ends=FAILED,
     ),
     History(
-        name="a call comes when all is over",
+        name="a call comes when the saga rests",
         faults=[refund("error_before", times=3)],
         freezes=("before call", Then.THAWS_LATE),
         ends=COMPENSATED | FAILED,

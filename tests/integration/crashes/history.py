@@ -12,6 +12,7 @@ from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.fate import FREEZES, Fates, Point, Then
 
 MOST_DELIVERIES = 400
+POINTS_OF_A_RENEWAL = 3
 A_MOMENT = timedelta(milliseconds=20)
 
 
@@ -47,6 +48,15 @@ class Run:
     _idle: int = 0
     _frozen_by_history: bool = False
 
+    @property
+    def points(self) -> list[Point]:
+        """The points of the history; of a heartbeat's many renewals, the first alone."""
+        return [
+            point
+            for point in self.fates.reached
+            if not point.is_heartbeat or point.number < POINTS_OF_A_RENEWAL
+        ]
+
     def go(self) -> "Run":
         for fault in self.history.faults:
             self.desk.provider.fault(fault)
@@ -73,15 +83,15 @@ class Run:
             self._then = then
             self.fates.die()
         in_hand = self.desk.in_hand
-        self._take_over(until_the_end=then is Then.THAWS_LATE)
+        self._take_over(until_rest=then is Then.THAWS_LATE)
         self.desk.in_hand = in_hand
 
-    def _take_over(self, *, until_the_end: bool) -> None:
+    def _take_over(self, *, until_rest: bool) -> None:
         """What others do while a process stands still."""
         if self.desk.saga_id() is None:
             return
-        if until_the_end:
-            self._drive()
+        if until_rest:
+            self._drive(until_rest=True)
             return
         self._pass_until_due()
         self._alive(self.desk.recover)
@@ -95,9 +105,11 @@ class Run:
                 return
         raise AssertionError("nobody could start it")
 
-    def _drive(self) -> None:
+    def _drive(self, *, until_rest: bool = False) -> None:
         broker = self.desk.broker
         for _ in range(MOST_DELIVERIES):
+            if until_rest and self.desk.is_at_rest():
+                return
             if broker.queue:
                 self._deliver()
             elif broker.held:

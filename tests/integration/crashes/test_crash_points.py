@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import pytest
 from sqlalchemy import Engine as Database
@@ -26,6 +25,9 @@ from tests.integration.crashes.provider import Provider, open_provider
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
+PAIRED = HISTORIES[:3] + [
+    history for history in HISTORIES if history.name == "the provider refuses"
+]
 WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
 
 
@@ -108,26 +110,31 @@ def fates(points: list[Point], *, all_of_them: bool) -> Iterator[tuple[Point, Th
             yield from ((point, then) for then in thaws[turn % 2 :][:1])
 
 
+def committed(reached: list[Point]) -> Iterator[str]:
+    """The writes that stand between a point before their commit and a point after it."""
+    for is_heartbeat in (False, True):
+        names = [point.name for point in reached if point.is_heartbeat == is_heartbeat]
+        for wrote, before, after in zip(names, names[1:], names[2:], strict=False):
+            # A start publishes as soon as it is committed, within the caller's own commit.
+            if before == "before commit" and after in {"after commit", "before publish"}:
+                yield wrote
+
+
 def test_every_write_of_the_store_has_a_crash_point_before_and_after_its_commit(
     play: Callable[..., Run], proved: Callable[..., None]
 ) -> None:
-    committed, points = set(), 0
-    for history in HISTORIES:
-        reached = play(history).fates.reached
-        points += len(reached)
-        for is_heartbeat in (False, True):
-            names = [point.name for point in reached if point.is_heartbeat == is_heartbeat]
-            committed |= {
-                wrote
-                for (wrote, before), (_, after) in zip(
-                    pairwise(names), pairwise(names[1:]), strict=False
-                )
-                # A start publishes as soon as it is committed, within the caller's own commit.
-                if before == "before commit" and after in {"after commit", "before publish"}
-            }
+    runs = [play(history) for history in HISTORIES]
 
-    assert WRITES - committed == set(), "no history commits these writes"
-    proved(f"{points} crash points in {len(HISTORIES)} histories", documented=False)
+    assert WRITES - {wrote for run in runs for wrote in committed(run.fates.reached)} == set()
+    points = sum(len(run.points) for run in runs)
+    here, in_full = (
+        sum(len(list(fates(run.points, all_of_them=all_of_them))) for run in runs)
+        for all_of_them in (False, True)
+    )
+    proved(
+        f"{points:,} crash points in {len(HISTORIES)} histories of a refund, with {here:,} fates "
+        f"in short and {in_full:,} in full"
+    )
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.name)
@@ -137,10 +144,30 @@ def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
     in_full: bool,  # noqa: FBT001 - a fixture
     proved: Callable[..., None],
 ) -> None:
-    points = play(history).fates.reached
+    points = play(history).points
 
     struck = [play(history, {point: then}) for point, then in fates(points, all_of_them=in_full)]
 
     proved(
-        f"{history.name}: {len(points)} points, {len(struck)} fates, 0 violations", documented=False
+        f"{history.name}: {len(points)} points, {len(struck)} fates, 0 violations",
+        documented=False,
     )
+
+
+@pytest.mark.parametrize("history", PAIRED, ids=lambda history: history.name)
+def test_whoever_dies_twice_the_promises_hold(
+    history: History,
+    play: Callable[..., Run],
+    in_full: bool,  # noqa: FBT001 - a fixture
+    proved: Callable[..., None],
+) -> None:
+    every = 1 if in_full else 12
+    pairs = 0
+    for then in DEATHS if in_full else DEATHS[:1]:
+        for first in play(history).points[::every]:
+            later = [point for point in play(history, {first: then}).points if point > first]
+            for second in later[::every]:
+                play(history, {first: then, second: then})
+                pairs += 1
+
+    proved(f"{history.name}: {pairs} pairs of deaths, 0 violations", documented=False)
