@@ -57,7 +57,7 @@ class Family:
 
     def stop(self) -> None:
         """Ask them to end, as an operator would; a second call does nothing."""
-        if self._has_ended():
+        if self.has_ended():
             return
         self.thaw()
         end(self.pid, signal.SIGTERM, _PATIENCE)
@@ -65,7 +65,7 @@ class Family:
 
     def kill(self) -> None:
         """Kill -9 all of them; a second call does nothing."""
-        if self._has_ended():
+        if self.has_ended():
             return
         end(self.pid, signal.SIGKILL, _PATIENCE)
         self._reap()
@@ -75,8 +75,8 @@ class Family:
             with suppress(psutil.NoSuchProcess):
                 member.send_signal(what)
 
-    def _has_ended(self) -> bool:
-        # Once it was waited for, its number may be somebody else's.
+    def has_ended(self) -> bool:
+        """Whether it was ours and is gone: its number may be somebody else's by now."""
         return self._process is not None and self._process.poll() is not None
 
     def _reap(self) -> None:

@@ -32,7 +32,7 @@ from saga.embedded import PostgresServer, RedisServer
 
 PROJECT = Path(__file__).resolve().parent.parent
 _OF_OTHERS = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_REFUND_", "PG")
-_READY_WITHIN_SECONDS = 120
+_WITHIN_SECONDS = 600
 _TEMPLATE = "template_of_sites"
 AMOUNT_MINOR = 10_000
 
@@ -201,27 +201,30 @@ class Site:
         self.name = name
         url = servers.postgres.url_of(name)
         self.database: Database = connect(url)
+        self._workers: dict[str, Family] = {}
         self.environment = servers.environment() | {
             "DATABASE_URL": url,
             "CELERY_BROKER_URL": f"{servers.redis.url.removesuffix('/0')}/{number}",
             "SANDBOX_URL": servers.sandbox_url,
         }
 
-    def start_worker(
-        self, name: str, *, app: str, queues: str, concurrency: int, options: Sequence[str] = ()
-    ) -> Family:
+    def start_worker(self, name: str, *, app: str, queues: str, concurrency: int) -> Family:
         """Start a worker as ``saga up`` does; ``await_worker`` waits until it is ready."""
-        return self.servers.spawn(
+        worker = self._workers[name] = self.servers.spawn(
             f"{self.name}-{name}",
             self.environment,
             *("-m", "celery", "-A", app, "worker", f"--hostname={name}@{self.name}"),
             *(f"--queues={queues}", f"--concurrency={concurrency}", "--pool=prefork"),
-            *("--without-mingle", "--without-gossip", "--loglevel=INFO", *options),
+            *("--without-mingle", "--without-gossip", "--loglevel=INFO"),
         )
+        return worker
 
     def await_worker(self, name: str) -> None:
         log = self.servers.log(f"{self.name}-{name}")
-        until(lambda: " ready." in log.read_text(errors="replace"), f"{name} is ready", log=log)
+        worker = self._workers[name]
+        until(lambda: worker.has_ended() or " ready." in log.read_text(), f"{name} is ready")
+        if worker.has_ended():
+            raise BenchmarkError(f"{name} did not start:\n{log.read_text()[-2000:]}")
 
     def start_beat(self) -> Family:
         schedule = f"--schedule={self.servers.folder / self.name}-schedule"
@@ -257,13 +260,12 @@ class Site:
             return list(connection.execute(text(sql), params).all())
 
 
-def until(is_so: Callable[[], T], what: str, *, log: Path | None = None, pause: float = 0.05) -> T:
+def until(is_so: Callable[[], T], what: str, *, pause: float = 0.05) -> T:
     """Wait for something to be so. Raises BenchmarkError when it never is."""
-    end = time.monotonic() + _READY_WITHIN_SECONDS
+    end = time.monotonic() + _WITHIN_SECONDS
     while not (found := is_so()):
         if time.monotonic() > end:
-            tail = log.read_text(errors="replace")[-2000:] if log and log.exists() else ""
-            raise BenchmarkError(f"in {_READY_WITHIN_SECONDS} s it never came that {what}\n{tail}")
+            raise BenchmarkError(f"in {_WITHIN_SECONDS} s it never came that {what}")
         time.sleep(pause)
     return found
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import redis
+
 from benchmarks.family import Family
 from benchmarks.machine import Usage, Watch
 from benchmarks.servers import BenchmarkError, Servers, Site, until
@@ -28,6 +30,7 @@ class Repetition:
     seconds: float
     usage: Usage
     producer: Mapping[str, float]
+    messages: int
 
     @property
     def per_second(self) -> float:
@@ -44,6 +47,7 @@ class Repetition:
             "seconds": round(self.seconds, 3),
             "perSecond": round(self.per_second, 2),
             "cpuSecondsPer1000": per_1000 | {"producer": round(producer, 3)},
+            "messagesPerRefund": round(self.messages / self.refunds, 2),
             "foreignShare": round(self.usage.foreign_share, 3),
             "loadAverage": round(self.usage.load_average, 2),
         }
@@ -77,6 +81,7 @@ class Flow:
         payments = self.site.payments(refunds)
         ids = [payment.id for payment in payments]
         orders = [payment.order_id for payment in payments]
+        messages = self._messages()
         producer = self._producer.ask(" ".join(ids))
         watch = Watch(self.site.servers.families | self.families)
         [[began]] = self.site.rows("SELECT clock_timestamp()")
@@ -92,7 +97,12 @@ class Flow:
             seconds=(ended - began).total_seconds(),
             usage=usage,
             producer=producer,
+            messages=self._messages() - messages,
         )
+
+    def _messages(self) -> int:
+        with redis.Redis.from_url(self.site.servers.redis.url) as client:
+            return int(client.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))
 
     def _refunded(self, orders: Sequence[str]) -> int:
         sql = "SELECT count(*) FROM orders WHERE id = ANY(:orders) AND status = 'refunded'"
