@@ -51,6 +51,7 @@ class World:
     settings: Mapping[str, str] = field(default_factory=lambda: QUICK)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     orphaned: list[int] = field(default_factory=list)
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.redis = RedisServer(self.folder / "redis")
@@ -85,6 +86,7 @@ class World:
         )
         log.close()
         self.processes[name] = process
+        self.commands[name] = arguments
         return process
 
     def start_sandbox(self, port: int) -> None:
@@ -126,6 +128,19 @@ class World:
     def start_beat(self, app: str = "app") -> None:
         schedule = str(self.folder / "beat-schedule")
         self.spawn("beat", "-m", "celery", "-A", app, "beat", "--schedule", schedule)
+
+    def start_what_died(self) -> None:
+        """Do what a supervisor does; the children of what died may live on."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is not None:
+                self.orphaned.append(process.pid)
+                self.spawn(name, *self.commands[name])
+
+    def end_orphans(self) -> None:
+        """Kill -9 the children of main processes that died alone."""
+        while self.orphaned:
+            with suppress(ProcessLookupError):
+                os.killpg(self.orphaned.pop(), signal.SIGKILL)
 
     def kill(self, name: str) -> None:
         """Kill -9 a process and all its children."""
@@ -191,9 +206,7 @@ class World:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
-        for group in self.orphaned:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+        self.end_orphans()
         self.redis.kill()
         self.database.dispose()
         if self.postgres is not None:
