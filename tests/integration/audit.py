@@ -27,6 +27,13 @@ OPEN = {"done", "unknown"}
 ATTEMPTS, COMPENSATIONS = 4, 3
 HOUR = timedelta(hours=1)
 
+# All in one look; what was noted is not noted again.
+_SEEN = """
+WITH noted AS (DELETE FROM movement RETURNING id, before, after)
+SELECT (SELECT json_agg(noted ORDER BY id) FROM noted) AS noted,
+       (SELECT json_agg(saga_state) FROM saga_state) AS rows,
+       (SELECT json_agg(did) FROM did) AS did"""
+
 Row = dict[str, Any]
 
 
@@ -43,20 +50,19 @@ class Audit:
 
     def look(self) -> None:
         """Raises AssertionError when anything is as it must never be."""
-        noted = self._market.place.ask("DELETE FROM movement RETURNING id, before, after")
-        noted.sort(key=lambda each: each["id"])
+        (seen,) = self._market.place.ask(_SEEN)
+        noted, rows, did = seen["noted"] or [], seen["rows"] or [], seen["did"] or []
         for event in (each["after"] for each in noted if each["before"] is None):
             self._event(event)
         for each in noted:
             if each["before"] is not None:
                 self._movement(each["before"], each["after"])
-        rows = self._market.place.ask("SELECT * FROM saga_state")
-        self.rows = {row["saga_id"]: row for row in rows}
+        self.rows = {UUID(row["saga_id"]): row for row in rows}
         assert set(self.rows) == set(self._market.sagas), "a saga is missing"
         for row in rows:
             self._row(row)
         self._business_keys(rows)
-        self._sql(rows)
+        self._sql(rows, did)
         self._calls()
 
     def _event(self, event: Row) -> None:
@@ -101,20 +107,20 @@ class Audit:
         if before["status"] == "RUNNING":
             assert before["step_index"] <= PIVOT, "went back past the pivot"
             assert before["effects"].get("shop.pay") != "done", "went back although it was paid"
-            self._reason(saga_id, reason, before["current_step"], after["updated_at"])
+            at, timeout_at = _instant(after["updated_at"]), _instant(before["timeout_at"])
+            self._reason(saga_id, reason, before["current_step"], at, timeout_at)
         later = {effects.get(step) for step in STEPS[index + 1 :]}
         if after["status"] == "COMPENSATING":
             assert not later & OPEN, f"not in reverse order: {effects}"
 
-    def _reason(self, saga_id: UUID, reason: str, step: str, at: str) -> None:
+    def _reason(
+        self, saga_id: UUID, reason: str, step: str, at: datetime, timeout_at: datetime
+    ) -> None:
         """Nothing goes back without a cause out in the world."""
         name, provider = step.removeprefix("shop."), self._provider
         match reason:
             case "timeout":
-                over = self._market.place.ask(
-                    "SELECT timeout_at FROM saga_state WHERE saga_id = %s", saga_id
-                )[0]["timeout_at"]
-                assert datetime.fromisoformat(at) >= over, "timed out before its time"
+                assert at >= timeout_at, "timed out before its time"
             case "refused":
                 assert (saga_id, name) in provider.refusals, "nobody refused"
             case "gave_up":
@@ -134,9 +140,7 @@ class Audit:
             tried = provider.failures[saga_id, name]
             assert tried >= ATTEMPTS or (saga_id, name) in provider.refusals, (name, tried)
         elif "could not tell whether" in advice:
-            waited = datetime.fromisoformat(row["updated_at"]) - datetime.fromisoformat(
-                row["call_ended_at"]
-            )
+            waited = _instant(row["updated_at"]) - _instant(row["call_ended_at"])
             assert waited >= HOUR, f"gave up asking after {waited}"
         else:
             found = advice.partition(" ")[0].removeprefix("shop.")
@@ -144,7 +148,7 @@ class Audit:
             assert found in provider.ever[saga_id], f"{found} never took effect"
 
     def _row(self, row: Row) -> None:
-        saga_id, effects, status = row["saga_id"], row["effects"], row["status"]
+        saga_id, effects, status = UUID(row["saga_id"]), row["effects"], row["status"]
         events = self.events[saga_id]
         assert len(events) == row["version"], "the timeline is not the row's"
         books, late = self._provider.books[saga_id], self._provider.late[saga_id]
@@ -202,12 +206,11 @@ class Audit:
             if row["status"] in {"RUNNING", "COMPENSATING"}:
                 assert row["holds_key"]
 
-    def _sql(self, rows: list[Row]) -> None:
+    def _sql(self, rows: list[Row], did: list[Row]) -> None:
         """What a transactional step did is there exactly when the row says so, and once."""
-        did = self._market.place.ask("SELECT step, item FROM did")
         there = sorted((each["step"], each["item"]) for each in did)
         wanted = sorted(
-            (name, self._market.sagas[row["saga_id"]])
+            (name, self._market.sagas[UUID(row["saga_id"])])
             for row in rows
             for name in IN_SQL
             if row["effects"].get(f"shop.{name}") in {"done", "compensation_failed"}
@@ -224,3 +227,7 @@ class Audit:
                 assert books == CALLS
             if row["status"] in {"COMPENSATED", "TIMEOUT"}:
                 assert not books - self._provider.unseen[saga_id], f"rests with {books}"
+
+
+def _instant(of_json: str) -> datetime:
+    return datetime.fromisoformat(of_json)

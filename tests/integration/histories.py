@@ -86,8 +86,10 @@ class Histories(RuleBasedStateMachine):
     def holder(self, business_key: str | None) -> UUID | None:
         if business_key is None:
             return None
-        held = [row for row in self.audit.rows.values() if row["holds_key"]]
-        return next((row["saga_id"] for row in held if row["business_key"] == business_key), None)
+        for saga_id, row in self.audit.rows.items():
+            if row["business_key"] == business_key and row["holds_key"]:
+                return saga_id
+        return None
 
     @waiting
     @rule(which=which, act=acts, again=again)

@@ -71,6 +71,7 @@ class Place:
         self.ask(f"ALTER DATABASE {name} SET synchronous_commit = off")
         self.ask("SET synchronous_commit = off")
         self.database = connect(url, pool_size=20, lock_timeout=timedelta(milliseconds=50))
+        self.has_disconnected = False
         self.now: datetime = self.ask("SELECT at FROM clock.hand")[0]["at"]
 
     def ask(self, sql: str, *params: Any) -> list[dict[str, Any]]:
@@ -83,15 +84,22 @@ class Place:
         self.ask("UPDATE clock.hand SET at = %s", self.now)
 
     def empty(self) -> None:
-        for table in ("saga_state", "saga_event", "did", "movement"):
-            self.ask(f"DELETE FROM {table}")
+        self.has_disconnected = False
+        self.ask(
+            "DELETE FROM saga_state; DELETE FROM saga_event; DELETE FROM did; DELETE FROM movement"
+        )
 
     def disconnect_all(self) -> None:
         """End every connection but our own, as a restart of the server does."""
+        self.has_disconnected = True
         self.ask(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+    def disconnect(self, backend: int) -> None:
+        self.has_disconnected = True
+        self.ask("SELECT pg_terminate_backend(%s, 5000)", backend)
 
     def close(self) -> None:
         self.database.dispose()
@@ -102,7 +110,6 @@ class Market(ByHand):
     """One engine and its sagas, worked by hand, with all that can go wrong."""
 
     def __init__(self, place: Place) -> None:
-        place.database.dispose()
         place.empty()
         self.place = place
         self.provider = Provider(place)
@@ -168,7 +175,7 @@ class Market(ByHand):
         for worker in [each for each in self.frozen if each.is_in_sql]:
             if worker.message.saga_id == saga_id:
                 self.frozen.remove(worker)
-                self.place.ask("SELECT pg_terminate_backend(%s, 5000)", worker.part.backend)
+                self.place.disconnect(worker.part.backend)
                 worker.go_on(Act.WELL)
                 self._see(worker, again=None)
 
@@ -241,7 +248,9 @@ class Market(ByHand):
         raise AssertionError("messages without end")
 
     def close(self) -> None:
-        """Let every frozen thread end."""
+        """Let every frozen thread end, and leave no connection that is dead."""
         for worker in list(self.frozen):
             self.frozen.remove(worker)
             worker.go_on(Act.DIES_BEFORE)
+        if self.place.has_disconnected:
+            self.database.dispose()

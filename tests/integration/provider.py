@@ -70,7 +70,7 @@ class Part:
 
 
 class Worker:
-    """Works one message in a thread of its own, and may freeze in it."""
+    """Works one message; in a thread of its own if it is to freeze in it."""
 
     def __init__(self, message: Message, part: Part, work: Callable[[], None]) -> None:
         self.message, self.part = message, part
@@ -80,7 +80,8 @@ class Worker:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.is_frozen = False
-        self._thread.start()
+        if part.act in FREEZES:
+            self._thread.start()
 
     @property
     def has_died(self) -> bool:
@@ -99,10 +100,12 @@ class Worker:
         self.is_frozen = False
         self._halted.clear()
         self._go.set()
+        if not self._thread.ident:
+            self._run()
         assert self._halted.wait(60), "it neither ended nor froze"
         if self._error is not None and not self.has_died:
             raise self._error
-        if not self.is_frozen:
+        if not self.is_frozen and self._thread.ident:
             self._thread.join(60)
 
     def freeze(self) -> None:
@@ -178,8 +181,9 @@ class Provider:
             return  # done and taken back: one key does it once
         self.books[saga_id].add(step)
         self.ever[saga_id].add(step)
-        if self._clock.now >= ended + SETTLE_AFTER:
-            self.late[saga_id].add(step)
+        if self._clock.now < ended + SETTLE_AFTER:
+            return
+        self.late[saga_id].add(step)
         row = self._row(saga_id)
         has_looked = row["waiting_for"] is None or row["claimed_by"] is not None
         if row["status"] in {"COMPENSATED", "TIMEOUT"} and has_looked:
@@ -191,8 +195,7 @@ class Provider:
         if step in CALLS | {PROBE, "recall"}:
             key = given.key if isinstance(given, Forward) else given
             self.calls.append((part.saga_id, step, key))
-            part.claim = self._row(part.saga_id)["claimed_by"]
-        if isinstance(given, Session):
+        if isinstance(given, Session) and part.act in FREEZES:
             part.backend = given.execute(text("SELECT pg_backend_pid()")).scalar_one()
         try:
             answer = self._answer(step, part, well)
@@ -209,6 +212,7 @@ class Provider:
                 answer = self._look(part.saga_id, well)  # old when it is told
             elif part.act is Act.FREEZES_AFTER:
                 answer = self._do(step, part, well)
+            part.claim = self._row(part.saga_id)["claimed_by"]
             part.worker.freeze()
         if answer is not None and part.act not in DIES | CUT:
             return answer
