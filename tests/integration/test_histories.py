@@ -19,7 +19,7 @@ from tests.integration.market import Place
 pytestmark = pytest.mark.integration
 
 STEPS = 60
-SHORT, FULL = 100, 2500
+SHORT, FULL = 80, 2000
 
 
 @pytest.fixture
