@@ -40,7 +40,7 @@ cp --recursive "$here/images" "$work/images"
 mv "$debian/wheels" "$work/images/python/wheels"
 for image in python postgres redis; do
   echo "Building $name-$image ..."
-  DOCKER_BUILDKIT=0 docker build --quiet --build-arg "BASE=$name-debian" --tag "$name-$image" \
+  docker build --quiet --build-arg "BASE=$name-debian" --tag "$name-$image" \
     "$work/images/$image" >/dev/null
 done
 

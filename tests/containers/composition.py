@@ -110,7 +110,7 @@ class Composition:
         what: str,
         told: Callable[[], str] = str,
         *,
-        within_seconds: float = 180,
+        within_seconds: float = 600,
     ) -> T:
         end = time.monotonic() + within_seconds
         while not (found := is_so()):

@@ -55,7 +55,7 @@ default_redis_broker = container(
     network=NETWORK,
     tmpfs={"/data": "mode=1777"},
     wrapper_class=Redis,
-    timeout=120,
+    timeout=600,
 )
 
 postgres = container(
@@ -69,7 +69,7 @@ postgres = container(
     ports={"5432/tcp": LOOPBACK},
     network=NETWORK,
     tmpfs={"/var/lib/postgresql/data": ""},
-    timeout=120,
+    timeout=600,
 )
 
 sandbox = container(
@@ -78,7 +78,7 @@ sandbox = container(
     ports={"8090/tcp": LOOPBACK},
     network=NETWORK,
     init=True,
-    timeout=120,
+    timeout=600,
 )
 
 default_worker_container = container(
@@ -88,7 +88,7 @@ default_worker_container = container(
     wrapper_class=Worker,
     command=fxtr("default_worker_command"),
     init=True,
-    timeout=120,
+    timeout=600,
 )
 
 
@@ -137,7 +137,7 @@ def test_a_refund_runs_in_a_worker_of_pytest_celery(
     saga_id = _run(worker, "start", "payment_refund", "--input", json.dumps(asked))["sagaId"]
 
     # There is neither beat nor recovery: the chain alone brings it to its end.
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while (seen := _run(worker, "show", saga_id))["saga"]["status"] != "COMPLETED":
         assert time.monotonic() < end, (seen, worker.logs())
     by = {event["worker"] for event in seen["events"] if event["kind"] == "step_done"}
