@@ -9,7 +9,7 @@ import os
 import sys
 import urllib.request
 
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 10
 # Scans come every SAGA_SCAN_SECONDS; one that is late by this is no longer on its way.
 OLDEST_SCAN_SECONDS = 30
 
