@@ -8,7 +8,7 @@ import pytest
 
 from tests.containers.composition import Composition, docker
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800, method="signal")]
 
 PIVOT = "payment_refund.call_provider_refund"
 SERVICES = {"postgres", "redis", "migrate", "sandbox", "api", "worker", "recovery", "beat"} | {
