@@ -18,7 +18,7 @@ from benchmarks.machine import machine, versions
 from benchmarks.scan import scan
 from benchmarks.servers import PROJECT, BenchmarkError, Servers
 from benchmarks.takeover import take_over
-from benchmarks.throughput import CHAINED, PLAIN, take_turns
+from benchmarks.throughput import CHAINED, PLAIN, Flow, take_turns
 
 RESULTS = PROJECT / "benchmarks" / "results"
 
@@ -46,13 +46,18 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
     """Run all measures, one after the other. Raises BenchmarkError."""
     with Servers() as servers:
         say("PostgreSQL, Redis and the sandbox are up")
-        found = take_turns(servers, refunds=sizes.refunds, repetitions=sizes.repetitions, say=say)
-        counts = {flow: count(servers, flow, refunds=sizes.counted) for flow in (PLAIN, CHAINED)}
+        flows = [Flow(servers, PLAIN), Flow(servers, CHAINED)]
+        for flow in flows:
+            flow.await_ready()
+        found = take_turns(flows, refunds=sizes.refunds, repetitions=sizes.repetitions, say=say)
+        taken = take_over(flows[1], trials=sizes.take_overs)
+        say(f"take-over: {taken['trials']} s")
+        counts = {flow.name: count(flow, refunds=sizes.counted) for flow in flows}
         say(f"counted: {counts[CHAINED]}")
+        for flow in flows:
+            flow.stop()
         start = start_latency(servers, seconds=sizes.start_seconds)
         say(f"start: {start['p50Ms']} ms, 99 % within {start['p99Ms']} ms")
-        taken = take_over(servers, trials=sizes.take_overs)
-        say(f"take-over: {taken['trials']} s")
         scanned = scan(servers, finished=sizes.finished)
         say(f"scan: {scanned['scanMs']} ms")
         return results.assemble(

@@ -1,8 +1,8 @@
 """What a refund costs in commits, messages and rows, counted by PostgreSQL and Redis themselves.
 
-Two runs in a database of their own, one with few refunds and one with many, each by a worker that
-is started and stopped: PostgreSQL adds up what a connection did when it ends at the latest. The
-difference is what refunds cost; what a worker costs that starts and stops is in both. Recovery and
+A flow's worker runs few refunds, and then many. PostgreSQL adds up what a connection did when it
+ends, so after each run the worker's children are killed: others begin, with new connections. The
+difference of the two runs is what refunds cost; what connections cost is in both. Recovery and
 beat, which work by the clock and not by the refund, are not running.
 """
 
@@ -13,17 +13,20 @@ import psycopg2
 import redis
 
 from benchmarks.servers import Servers, Site, until
-from benchmarks.throughput import LANES, PLAIN
+from benchmarks.throughput import Flow
 
 _FEW = 3
+_COMMANDS = ("lpush", "publish")
 
 
-def count(servers: Servers, flow: str, *, refunds: int) -> dict[str, float]:
-    """Commits, messages, rows written and events published, per refund."""
-    site = servers.site(f"counts_{flow}")
-    with _no_autovacuum(servers):
-        few = _run(site, flow, _FEW)
-        many = _run(site, flow, _FEW + refunds)
+def count(flow: Flow, *, refunds: int) -> dict[str, float]:
+    """Commits, messages, rows written and events published, per refund. Stops recovery."""
+    flow.stop_recovery()
+    with _no_autovacuum(flow.site.servers):
+        # What was counted before may not have been added up yet.
+        _run(flow, 1)
+        few = _run(flow, _FEW)
+        many = _run(flow, _FEW + refunds)
     return {name: round((many[name] - few[name]) / refunds, 3) for name in few}
 
 
@@ -40,24 +43,30 @@ def _no_autovacuum(servers: Servers) -> Iterator[None]:
         cursor.execute("SELECT pg_reload_conf()")
 
 
-def _run(site: Site, flow: str, refunds: int) -> Mapping[str, int]:
+def _run(flow: Flow, refunds: int) -> Mapping[str, int]:
+    site, worker = flow.site, flow.families["worker"]
     payments = site.payments(refunds)
     site.database.dispose()
+    _await_no_connection(site)
     before = _read(site)
-    app, queues = ("benchmarks.plain", "plain") if flow == PLAIN else ("app", LANES)
-    name = f"worker{refunds}"
-    worker = site.start_worker(name, app=app, queues=queues, concurrency=1)
-    producer = site.producer(flow)
-    site.await_worker(name)
-    producer.ask(" ".join(each.id for each in payments))
     # Asking the database whether all is done would be counted too.
-    log = site.servers.log(f"{site.name}-{name}")
-    until(lambda: log.read_text().count("update_order_status[") >= refunds * 2, "all are refunded")
-    producer.stop()
-    worker.stop()
+    log = site.servers.log(f"{site.name}-worker")
+    ended = _ended(log.read_text()) + refunds
+    flow.producer.ask(" ".join(each.id for each in payments))
+    flow.thaw()
+    until(lambda: _ended(log.read_text()) >= ended, "all are refunded")
+    worker.kill_children()
     _await_no_connection(site)
     after = _read(site)
+    flow.freeze()
     return {name: after[name] - before[name] for name in before}
+
+
+def _ended(log: str) -> int:
+    """How many refunds the worker has ended, by its log."""
+    return sum(
+        "update_order_status[" in line and " succeeded in " in line for line in log.split("\n")
+    )
 
 
 def _read(site: Site) -> dict[str, int]:
@@ -82,9 +91,6 @@ def _read(site: Site) -> dict[str, int]:
     }
 
 
-_COMMANDS = ("lpush", "publish")
-
-
 def _await_no_connection(site: Site) -> None:
     url = site.servers.postgres.url_of("postgres")
     sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
@@ -94,4 +100,4 @@ def _await_no_connection(site: Site) -> None:
             cursor.execute(sql, (site.name,))
             return cursor.fetchone() == (0,)
 
-    until(none_left, "the worker's connections have ended")
+    until(none_left, "all connections have ended")

@@ -64,7 +64,7 @@ class Flow:
         self.families: dict[str, Family] = {
             "worker": start("worker", app=app, queues=queues, concurrency=CONCURRENCY)
         }
-        self._producer = self.site.producer(name)
+        self.producer = self.site.producer(name)
         if name == CHAINED:
             self.families |= {
                 "recovery": start("recovery", app=app, queues="saga.recovery", concurrency=1),
@@ -74,7 +74,7 @@ class Flow:
     def await_ready(self) -> None:
         for name in self.families.keys() - {"beat"}:
             self.site.await_worker(name)
-        self._freeze()
+        self.freeze()
 
     def run(self, refunds: int) -> Repetition:
         """Work a backlog off. Raises BenchmarkError when a refund does not come out right."""
@@ -82,13 +82,13 @@ class Flow:
         ids = [payment.id for payment in payments]
         orders = [payment.order_id for payment in payments]
         messages = self._messages()
-        producer = self._producer.ask(" ".join(ids))
+        producer = self.producer.ask(" ".join(ids))
         watch = Watch(self.site.servers.families | self.families)
         [[began]] = self.site.rows("SELECT clock_timestamp()")
-        self._thaw()
+        self.thaw()
         until(lambda: self._refunded(orders) == refunds, f"{self.name} refunds all", pause=0.1)
         usage = watch.read()
-        self._freeze()
+        self.freeze()
         sql = "SELECT max(refunded_at) FROM orders WHERE id = ANY(:orders)"
         [[ended]] = self.site.rows(sql, orders=orders)
         self._audit(ids)
@@ -121,27 +121,29 @@ class Flow:
         if open_sagas:
             raise BenchmarkError(f"{self.name}: {len(open_sagas)} sagas are not COMPLETED")
 
-    def _freeze(self) -> None:
+    def freeze(self) -> None:
         for family in self.families.values():
             family.freeze()
 
-    def _thaw(self) -> None:
+    def thaw(self) -> None:
         for family in self.families.values():
             family.thaw()
 
+    def stop_recovery(self) -> None:
+        """Leave the worker alone, which does nothing by the clock."""
+        for name in self.families.keys() & {"recovery", "beat"}:
+            self.families.pop(name).stop()
+
     def stop(self) -> None:
-        self._producer.stop()
+        self.producer.stop()
         for family in self.families.values():
             family.stop()
 
 
 def take_turns(
-    servers: Servers, *, refunds: int, repetitions: int, say: Callable[[str], None]
+    flows: Sequence[Flow], *, refunds: int, repetitions: int, say: Callable[[str], None]
 ) -> dict[str, list[Repetition]]:
-    """Run both flows in turns, after a warm-up; which one begins alternates against drift."""
-    flows = [Flow(servers, name) for name in (PLAIN, CHAINED)]
-    for flow in flows:
-        flow.await_ready()
+    """Run the flows in turns, after a warm-up; which one begins alternates against drift."""
     for flow in flows:
         flow.run(max(10, refunds // 4))
     done: dict[str, list[Repetition]] = {flow.name: [] for flow in flows}
@@ -154,8 +156,6 @@ def take_turns(
                 f"{flow.name} {number + 1}/{repetitions}: {found.per_second:.1f} refunds/s, "
                 f"{cpu:.1f} CPU s per 1,000, foreign load {found.usage.foreign_share:.0%}"
             )
-    for flow in flows:
-        flow.stop()
     return done
 
 
