@@ -1,0 +1,171 @@
+"""The model of the store that every interleaving is explored with is the store."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy import Engine as Database
+
+from saga import queries
+from saga.circumstances import Circumstances
+from saga.decide import settle_after
+from saga.followup import Followup, Next, Publish, RetryIn
+from saga.position import RESTING
+from saga.row import Row as Stored
+from saga.settlement import apply
+from saga.timing import Timing
+from tests.unit.exploration.definitions import read
+from tests.unit.exploration.explorer import Explorer
+from tests.unit.exploration.model import (
+    COMPENSATING,
+    NOT_STARTED,
+    RUNNING,
+    SECOND_LOOK,
+    Ended,
+    Row,
+    Small,
+)
+from tests.unit.exploration.moves import canonical
+from tests.unit.exploration.settlement import ERRORS, Question, Settled
+
+pytestmark = pytest.mark.integration
+
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+
+SAGAS = ["call<call | ask | sql", "ask<call sql<sql | |", "sql<nothing call<manual | call |"]
+
+
+class Left(NamedTuple):
+    """What a move left: the row, whether a message follows, and how far the epoch rose."""
+
+    row: Row
+    publishes: bool
+    rose: int
+
+
+@pytest.mark.parametrize("line", SAGAS)
+def test_the_model_does_to_a_row_what_the_store_does(line: str, database: Database) -> None:
+    explorer = Explorer(read(line))
+    assert explorer.explore().violation is None
+
+    with database.connect() as connection:
+        for question, expected in explorer.settled.items():
+            left = carry_out(connection, explorer.small, question, expected)
+            told = Left(expected.row, expected.publishes, int(expected.rose))
+            assert left == told, (question, expected.move)
+        connection.rollback()
+
+
+def carry_out(connection: Connection, small: Small, question: Question, settled: Settled) -> Left:
+    """Put the row into the database, apply the move to it, and read what it became."""
+    row, event, _, in_chain = question
+    stored = insert(connection, small, row)
+    by = Circumstances(
+        timing=Timing(),
+        in_chain=in_chain,
+        error=RuntimeError("it failed") if event in ERRORS else None,
+    )
+    followup = apply(connection, small.saga, stored, settled.move, by)
+    found = queries.lock(connection, stored.saga_id)
+    assert found is not None
+    after = canonical(small, abstract(small, found))
+    return Left(after, publishes(followup, after), found.epoch - stored.epoch)
+
+
+def publishes(followup: Followup, row: Row) -> bool:
+    """Whether a message follows: a chain that goes on has one as long as there is work."""
+    goes_on = isinstance(followup, Next) and row.status in {RUNNING, COMPENSATING}
+    return goes_on or isinstance(followup, Publish | RetryIn)
+
+
+def insert(connection: Connection, small: Small, row: Row) -> Stored:
+    now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    works = row.status in {RUNNING, COMPENSATING}
+    values: dict[str, Any] = {
+        "saga_id": str(uuid4()),
+        "saga_type": small.saga.name,
+        "definition_version": 1,
+        "current_step": small.names[row.step],
+        "step_index": row.step,
+        "state": "{}",
+        "effects": json.dumps(
+            {
+                name: effect
+                for name, effect in zip(small.names, row.effects, strict=True)
+                if effect != NOT_STARTED
+            }
+        ),
+        "status": row.status,
+        "max_retries": 1,
+        "attempt": row.attempt,
+        "epoch": 7,
+        "dispatches": row.dispatches,
+        "claimed_by": str(uuid4()) if row.claimed else None,
+        "claim_deadline": now + 10 * SECOND if row.claimed else None,
+        "call_ended_at": ended_at(small, row, now),
+        "wake_at": now if works or row.waiting_for or row.claimed else None,
+        "not_before": now + HOUR if row.early else None,
+        "waiting_for": row.waiting_for,
+        "stop_reason": row.stop_reason,
+        "look_at": None if row.look_at is None else small.names[row.look_at],
+        "looks": row.looks,
+        "overdue": row.overdue,
+        "holds_key": works or row.status == "FAILED",
+        "timeout_at": now - SECOND if row.over_time else now + HOUR,
+        "completed_at": now if row.status in RESTING else None,
+        **dict.fromkeys(("started_at", "created_at", "updated_at"), now),
+    }
+    names = ", ".join(values)
+    places = ", ".join(f"%({name})s" for name in values)
+    sql = f"INSERT INTO saga_state ({names}) VALUES ({places}) RETURNING saga_id"
+    saga_id = connection.exec_driver_sql(sql, values).scalar_one()
+    stored = queries.lock(connection, saga_id)
+    assert stored is not None
+    return stored
+
+
+def ended_at(small: Small, row: Row, now: datetime) -> datetime | None:
+    step = small.steps[row.step]
+    ago = {
+        Ended.JUST_NOW: timedelta(0),
+        Ended.SETTLED: settle_after(step) + SECOND,
+        Ended.LONG_AGO: step.probe_for + SECOND,
+    }
+    return None if row.ended == Ended.NEVER else now - ago[Ended(row.ended)]
+
+
+def abstract(small: Small, stored: Stored) -> Row:
+    """The stored row in the words of the model."""
+    now = stored.now
+    wakes = None if stored.wake_at is None else stored.wake_at - now
+    looks_later = stored.waiting_for == SECOND_LOOK and wakes is not None and wakes > MINUTE
+    return Row(
+        status=stored.status.value,
+        step=small.names.index(stored.step),
+        attempt=stored.attempt,
+        effects=tuple(stored.effect(name).value for name in small.names),
+        claimed=stored.claimed,
+        waiting_for=stored.waiting_for.value if stored.waiting_for else None,
+        stop_reason=stored.stop_reason.value if stored.stop_reason else None,
+        ended=ended(small, stored),
+        over_time=stored.is_over_time,
+        overdue=stored.overdue,
+        look_at=None if stored.look_at is None else small.names.index(stored.look_at),
+        looks=stored.looks,
+        dispatches=stored.dispatches,
+        early=stored.not_before is not None and stored.not_before > now,
+        asleep=looks_later,
+    )
+
+
+def ended(small: Small, stored: Stored) -> Ended:
+    if stored.call_ended_at is None:
+        return Ended.NEVER
+    step = small.steps[small.names.index(stored.step)]
+    ago = stored.now - stored.call_ended_at
+    if ago >= step.probe_for:
+        return Ended.LONG_AGO
+    return Ended.SETTLED if ago >= settle_after(step) else Ended.JUST_NOW

@@ -1,0 +1,139 @@
+"""Small sagas of every pattern of roles, told in a line: ``compensatable | pivot | retriable``.
+
+A step is ``sql``, ``call``, or ``ask``: a call whose provider can be asked by a probe. Behind a
+compensatable one stands its compensation: ``<sql``, ``<call``, ``<manual`` or ``<nothing``.
+"""
+
+from collections.abc import Iterable
+from itertools import product
+
+from saga import (
+    RetryPolicy,
+    Saga,
+    Step,
+    compensatable,
+    manual,
+    nothing_to_compensate,
+    pivot,
+    retriable,
+)
+from tests.unit.positions import TIMEOUT, State, ask, call, call_back, sql, sql_back
+
+_WORKS = ("sql", "call", "ask")
+_BACKS = ("sql", "call", "manual", "nothing")
+
+# Two attempts are enough to see a first, another, and a last one.
+_ONE = RetryPolicy(retries=1)
+
+
+def read(line: str) -> Saga[State]:
+    """The saga of a line such as ``sql<sql ask<call | ask | sql``."""
+    before, pivots, after = (part.split() for part in line.split("|"))
+    steps = [_compensatable(f"small.before_{i}", word) for i, word in enumerate(before)]
+    steps += [_pivot("small.pivot", word) for word in pivots]
+    steps += [_retriable(f"small.after_{i}", word) for i, word in enumerate(after)]
+    return Saga(name="small", version=1, state=State, timeout=TIMEOUT, steps=steps)
+
+
+def _compensatable(name: str, word: str) -> Step[State]:
+    work, _, back = word.partition("<")
+    backs = {
+        "sql": sql_back(f"{name}_back"),
+        "call": call_back(f"{name}_back"),
+        "manual": manual("see"),
+        "nothing": nothing_to_compensate,
+    }
+    return compensatable(
+        sql(name) if work == "sql" else call(name),
+        compensation=backs[back],
+        probe=ask(f"{name}_probe") if work == "ask" else None,
+        retry=_ONE,
+        compensation_retry=_ONE,
+    )
+
+
+def _pivot(name: str, word: str) -> Step[State]:
+    probe = ask(f"{name}_probe") if word == "ask" else None
+    return pivot(sql(name) if word == "sql" else call(name), probe=probe, retry=_ONE)
+
+
+def _retriable(name: str, word: str) -> Step[State]:
+    return retriable(sql(name) if word == "sql" else call(name), retry=_ONE)
+
+
+def _lines(*parts: Iterable[str]) -> list[str]:
+    """Every saga of these parts, each given as its alternatives."""
+    return [" ".join(words) for words in product(*parts)]
+
+
+_COMPENSATABLE = [f"{work}<{back}" for work, back in product(_WORKS, _BACKS)]
+_BEFORE = ("sql<sql", "call<manual", "ask<call")
+_RETRIABLE = ("sql", "call")
+_BAR = ("|",)
+
+# One of each kind for every step, and all that is known to be hard.
+SELECTED = {
+    "one step": [
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+    ],
+    "two steps": [
+        "sql<sql call<call | |",
+        "call<call ask<sql | |",
+        "ask<call call<nothing | |",
+        "sql<sql | sql |",
+        "sql<call | ask |",
+        "call<sql | call |",
+        "ask<call | ask |",
+        "call<manual | ask |",
+        "| sql | call",
+        "| call | sql",
+        "| ask | call",
+        "| | sql call",
+    ],
+    "three steps": [
+        "sql<sql call<call | ask |",
+        "ask<call sql<sql | sql |",
+        "call<call ask<nothing | call |",
+        "sql<call call<manual | ask |",
+        "sql<sql | ask | call",
+        "call<call | sql | sql",
+        "ask<call | call | call",
+        "| ask | call sql",
+        "| sql | sql call",
+    ],
+    "four and five steps": [
+        "sql<sql call<call | ask | call",
+        "ask<sql sql<call | call | sql",
+        "sql<sql | ask | sql call",
+        "call<sql sql<call | sql | call sql",
+        "sql<sql call<call | ask | sql call",
+    ],
+    "three workers": ["| ask |", "call<call | |", "ask<sql | |", "sql<call | ask |"],
+}
+
+ALL = {
+    "one step": SELECTED["one step"],
+    "two steps": [
+        *_lines(_COMPENSATABLE, _COMPENSATABLE, _BAR, _BAR),
+        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE),
+        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE),
+    ],
+    "three steps": [
+        *_lines(_BEFORE, _COMPENSATABLE, _BAR, _WORKS, _BAR),
+        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR, _RETRIABLE),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE, _RETRIABLE),
+    ],
+    "four and five steps": [
+        *SELECTED["four and five steps"],
+        *_lines(["sql<sql", "ask<call"], ["call<call", "ask<sql"], _BAR, _WORKS, _BAR, ["call"]),
+        *_lines(["call<sql", "ask<call"], _BAR, ["call", "ask"], _BAR, ["sql call", "call call"]),
+        "ask<call ask<call | ask | call call",
+    ],
+    "three workers": [
+        *SELECTED["three workers"],
+        *_lines(_COMPENSATABLE, _BAR, ["call", "ask"], _BAR),
+    ],
+}

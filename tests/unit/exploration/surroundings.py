@@ -1,0 +1,112 @@
+"""What happens around the workers: recovery, link_error, the provider, the broker, time.
+
+A pause has no step of its own: any of these histories may stand still anywhere, and time passes.
+What an operator may do comes into ``Surroundings.steps``, beside recovery.
+"""
+
+from collections.abc import Callable, Iterator
+
+from tests.unit.exploration.admission import place
+from tests.unit.exploration.model import (
+    ACTION,
+    B_ACCEPTED,
+    B_CLOSED,
+    B_DONE,
+    B_IN_FLIGHT,
+    B_NOTHING,
+    COMPENSATING,
+    RUNNING,
+    SECOND_LOOK,
+    Ended,
+    Row,
+    Small,
+    World,
+)
+from tests.unit.exploration.moves import is_time_bound
+from tests.unit.exploration.settlement import Settlement
+from tests.unit.exploration.workers import Step, after
+
+
+class Surroundings:
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+
+    def steps(self, world: World) -> Iterator[Step]:
+        yield from self._recovery(world)
+        for happen in FATE:
+            yield from happen(world)
+
+    def _recovery(self, world: World) -> Iterator[Step]:
+        """Acts on a due row. A live claim is lost when its worker freezes for a lease."""
+        row = world.row
+        if row.claimed:
+            frozen = any(worker.live for worker in world.workers)
+            label = "a frozen worker is taken over" if frozen else "a dead worker is taken over"
+        elif is_due(self.settlement.small, row):
+            frozen = False
+            label = "recovery finds the saga due"
+        else:
+            return
+        settled = self.settlement.settle(row, "due", in_chain=False)
+        yield label, not frozen, after(world, settled, world.workers)
+
+
+def is_due(small: Small, row: Row) -> bool:
+    """Whether wake_at may have come. Of a published message, patience may be over at any time."""
+    if row.status not in {RUNNING, COMPENSATING} and row.waiting_for != SECOND_LOOK:
+        return False
+    if row.early:
+        return row.over_time and is_time_bound(small, row) and place(row) == ACTION
+    return not row.asleep
+
+
+def link_error(world: World) -> Iterator[Step]:
+    """Proves nothing, may come at any time: ``Engine.send_compensations``."""
+    row = world.row
+    turned = row.status == COMPENSATING and not row.claimed and row.dispatches == 0
+    if turned and not row.early:
+        sent = row._replace(dispatches=1)
+        yield "link_error sends the compensations", True, world._replace(row=sent, published=True)
+
+
+def broker(world: World) -> Iterator[Step]:
+    if world.published:
+        yield "the message is lost", False, world._replace(published=False)
+
+
+def provider(world: World) -> Iterator[Step]:
+    """Comes to an end with what it was left with."""
+    for step, truth in enumerate(world.books):
+        ends = {B_IN_FLIGHT: (B_DONE, B_NOTHING), B_ACCEPTED: (B_DONE, B_CLOSED)}.get(truth, ())
+        for end in ends:
+            books = (*world.books[:step], end, *world.books[step + 1 :])
+            yield f"the provider of step {step} ends: {end}", True, world._replace(books=books)
+
+
+def time(world: World) -> Iterator[Step]:
+    row = world.row
+    if row.early and not row.asleep:
+        yield "the wait is over", True, world._replace(row=row._replace(early=False))
+    if row.asleep:
+        looking = row._replace(asleep=False, early=False)
+        yield "the next look has come", True, world._replace(row=looking)
+    if row.status == RUNNING and not row.over_time:
+        yield "the saga's time is over", True, world._replace(row=row._replace(over_time=True))
+    if row.ended == Ended.JUST_NOW and world.books[row.step] != B_IN_FLIGHT:
+        # Who still has not called by now has slept beyond its hard limit and this, too.
+        workers = tuple(
+            sorted(
+                worker._replace(overslept=True)
+                if worker.kind == ACTION and worker.step == row.step and worker.phase == "calling"
+                else worker
+                for worker in world.workers
+            )
+        )
+        settled = row._replace(ended=Ended.SETTLED)
+        yield "settle_after is over", True, world._replace(row=settled, workers=workers)
+    if row.ended == Ended.SETTLED:
+        long_ago = row._replace(ended=Ended.LONG_AGO)
+        yield "probe_for is over", True, world._replace(row=long_ago)
+
+
+FATE: tuple[Callable[[World], Iterator[Step]], ...] = (link_error, broker, provider, time)
