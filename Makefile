@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-containers prove bench check lint types contracts
+.PHONY: help demo up down test test-containers prove mutants bench check lint types contracts
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ test-containers: $(READY) ## Run the tests that need a Docker engine; without on
 
 prove: $(READY) ## Run the proofs in full, where `make test` runs a selection (over an hour)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --prove --timeout 7200 $(PYTEST)
+
+mutants: $(READY) ## Take one guard of the engine out at a time: each time a named test must fail
+	@$(BIN)/python -m pytest -q --prove --timeout 7200 tests/mutants
 
 bench: $(READY) ## Measure refunds beside a plain Celery chain (QUICK=1 shortly, PROFILE=1 where CPU goes)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(OUT),--out $(OUT))

@@ -87,7 +87,8 @@ def postgres() -> Iterator[PostgresServer]:
 def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Make a migrated database and give its URL; all are dropped when the run ends.
 
-    They live on the server that DATABASE_URL names, else on the bundled one.
+    They live on the server that DATABASE_URL names, else on the bundled one. DATABASE_TEMPLATE may
+    name a database of that server which is migrated already.
     """
     own = os.environ.get("DATABASE_URL") or request.getfixturevalue("postgres").url
     made: list[str] = []
@@ -99,9 +100,12 @@ def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
         url = make_url(own).set(drivername="postgresql", database=name)
         return url.render_as_string(hide_password=False)
 
-    template = make()
-    migrate(template)
-    yield lambda: make(str(make_url(template).database))
+    template = os.environ.get("DATABASE_TEMPLATE")
+    if template is None:
+        migrated = make()
+        migrate(migrated)
+        template = str(make_url(migrated).database)
+    yield lambda: make(template)
     for name in made:
         administer(own, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

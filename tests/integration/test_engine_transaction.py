@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from psycopg2.errors import LockNotAvailable
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -71,15 +70,18 @@ def test_a_lock_that_others_hold_for_long_costs_no_attempt_however_often_it_was_
     shop.let_pass(timedelta(seconds=11))
     shop.recover()  # published twice: from now on, attempts are counted before they begin
 
-    def waits_in_vain(_: Session) -> None:
-        raise OperationalError("SELECT … FOR UPDATE", {}, LockNotAvailable())
+    def waits_in_vain(session: Session) -> None:
+        session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+        session.execute(text("SELECT FROM saga_pulse"))
 
     shop.script.say("reserve", *[waits_in_vain] * 6)
     shop.broker.queue.pop()
-    for _ in range(6):
-        assert isinstance(shop.deliver(), RetryIn)
-        assert shop.row(saga_id)["attempt"] == 0
-        shop.broker.queue.append(shop.broker.held.pop()[1])
+    with shop.database.begin() as others:
+        others.execute(text("LOCK TABLE saga_pulse"))
+        for _ in range(6):
+            assert isinstance(shop.deliver(), RetryIn)
+            assert shop.row(saga_id)["attempt"] == 0
+            shop.broker.queue.append(shop.broker.held.pop()[1])
 
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"
