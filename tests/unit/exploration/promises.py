@@ -60,7 +60,7 @@ _WAYS = {
 _NEW_EPOCH = {COMPENSATING, COMPENSATED, TIMEOUT, FAILED}
 
 
-def keep_in_transition(small: Small, row: Row, settled: "Settled") -> None:
+def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -> None:
     """A transition goes where DESIGN's picture goes, and the epoch with it."""
     after = settled.row
     _must(after.status in _WAYS[row.status], f"a saga never goes from {row.status} so")
@@ -77,6 +77,7 @@ def keep_in_transition(small: Small, row: Row, settled: "Settled") -> None:
     if isinstance(settled.move, Compensate):
         keep_order(small, after)
     keep_at_rest(after)
+    _keep_waiting(small, row, event, after)
     for known, becomes in zip(row.effects, after.effects, strict=True):
         kept = becomes in {DONE, EFFECT_COMPENSATED, COMPENSATION_FAILED}
         _must(kept or known != DONE, "what is known to be done is not forgotten")
@@ -87,6 +88,15 @@ def keep_in_transition(small: Small, row: Row, settled: "Settled") -> None:
         asked = row.waiting_for == PROBE and long_enough
         decided = after.effects[row.step] != UNKNOWN
         _must(asked or decided, "who can be asked is asked before a person must decide")
+
+
+def _keep_waiting(small: Small, row: Row, event: str, after: Row) -> None:
+    if row.waiting_for != POLL or row.step != small.pivot or event in {"succeeded", "refused"}:
+        return
+    tries_again = not row.claimed or row.attempt <= small.steps[row.step].retry.retries
+    is_pivot = small.steps[row.step].role is Role.PIVOT
+    waits = after.waiting_for == POLL
+    _must(waits or not (is_pivot and tries_again), "what was accepted is waited for, however late")
 
 
 def keep_order(small: Small, row: Row) -> None:

@@ -108,5 +108,5 @@ class Settlement:
         stands = (after.status, after.step, after.waiting_for in {PROBE, SECOND_LOOK})
         after = canonical(self.small, after)
         settled = Settled(move, after, publishes, moved=rose or place != stands, rose=rose)
-        promises.keep_in_transition(self.small, row, settled)
+        promises.keep_in_transition(self.small, row, event, settled)
         return settled
