@@ -1,9 +1,9 @@
 """What a refund costs in commits, messages and rows, counted by PostgreSQL and Redis themselves.
 
 A flow's worker runs few refunds, and then many. PostgreSQL adds up what a connection did when it
-ends, so after each run the worker's children are killed: others begin, with new connections. The
-difference of the two runs is what refunds cost; what connections cost is in both. Recovery and
-beat, which work by the clock and not by the refund, are not running.
+ends, so before and after each run the worker's children are killed: others begin, with new
+connections. The difference of the two runs is what refunds cost; what connections cost is in both.
+Recovery and beat, which work by the clock and not by the refund, are not running.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +23,6 @@ def count(flow: Flow, *, refunds: int) -> dict[str, float]:
     """Commits, messages, rows written and events published, per refund. Stops recovery."""
     flow.stop_recovery()
     with _no_autovacuum(flow.site.servers):
-        # What was counted before may not have been added up yet.
-        _run(flow, 1)
         few = _run(flow, _FEW)
         many = _run(flow, _FEW + refunds)
     return {name: round((many[name] - few[name]) / refunds, 3) for name in few}
@@ -47,13 +45,14 @@ def _run(flow: Flow, refunds: int) -> Mapping[str, int]:
     site, worker = flow.site, flow.families["worker"]
     payments = site.payments(refunds)
     site.database.dispose()
+    flow.thaw()
+    worker.kill_children()
     _await_no_connection(site)
     before = _read(site)
     # Asking the database whether all is done would be counted too.
     log = site.servers.log(f"{site.name}-worker")
     ended = _ended(log.read_text()) + refunds
     flow.producer.ask(" ".join(each.id for each in payments))
-    flow.thaw()
     until(lambda: _ended(log.read_text()) >= ended, "all are refunded")
     worker.kill_children()
     _await_no_connection(site)
