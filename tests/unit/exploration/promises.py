@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from saga import Role
-from saga.moves import Compensate, Fail, Rest
+from saga.moves import Compensate, Fail, LookAgain, Rest
 from tests.unit.exploration.model import (
     ACTION,
     B_ACCEPTED,
@@ -67,6 +67,9 @@ def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -
     failed = isinstance(settled.move, Fail)
     entered = failed or (after.status != row.status and after.status in _NEW_EPOCH)
     taken_over = row.claimed and not after.claimed
+    # A prober that was lost in its last attempt has nothing to say; its token is no good any more.
+    by_recovery = taken_over and event == "due" and not isinstance(settled.move, LookAgain)
+    _must(settled.rose or not by_recovery, "a lost claim is taken over in a new epoch")
     _must(settled.rose or not entered, "what was published for another status must not act")
     _must(entered or taken_over or not settled.rose, "an epoch rises for nothing")
     if isinstance(settled.move, Compensate | Rest):
@@ -173,6 +176,7 @@ _STANDS = frozenset({B_IN_FLIGHT, B_ACCEPTED, B_DONE})
 def keep_in_truth(small: Small, world: World) -> None:
     """What the row says agrees with what is true, as far as anybody can know."""
     row, books = world.row, world.books
+    _must(row.attempt >= 0, "no attempt is given back that was not counted")
     if row.status in {COMPENSATING, COMPENSATED, TIMEOUT}:
         _must(_STANDS.isdisjoint(books[small.pivot :]), "nothing goes back while the pivot stands")
     if row.status in {COMPENSATED, TIMEOUT}:
