@@ -7,7 +7,7 @@ stands at its point first takes it; a rename has one winner.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,8 @@ class Then(StrEnum):
 @dataclass(frozen=True, order=True)
 class Point:
     """Who stands where, and for the how many-th time in the history of one saga.
+
+    Counted from the saga's last death on: what came before it differs on a busy machine.
 
     What is done for no saga is not counted: ``number`` 0 is whenever somebody comes there.
     """
@@ -81,15 +83,15 @@ class Deaths:
 
     def reach(self, subject: str, who: str, what: str) -> int:
         """Write down that ``who`` stands there; say for the how many-th time."""
-        line = f"{who}: {what}\n".encode()
+        line = f"{who}: {what}"
         file = os.open(self._reached / subject, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(file, line)
+            os.write(file, f"{line}\n".encode())
             # Appending is atomic, and leaves the file's position behind our own line.
-            so_far = os.pread(file, os.lseek(file, 0, os.SEEK_CUR), 0)
+            so_far = os.pread(file, os.lseek(file, 0, os.SEEK_CUR), 0).decode()
         finally:
             os.close(file)
-        return so_far.splitlines(keepends=True).count(line)
+        return _since_the_last_death(so_far).count(line)
 
     def take(self, subject: str, who: str, what: str, number: int) -> Death | None:
         """The order to die here and now, for the one process that takes it."""
@@ -124,15 +126,19 @@ class Deaths:
     def points(self, subject: str) -> list[Point]:
         """What was reached, in order; since the last death, if there was one."""
         found = self._reached / subject
-        return list(_since_the_last_death(found.read_text())) if found.exists() else []
+        lines = _since_the_last_death(found.read_text()) if found.exists() else []
+        return list(_numbered(lines))
 
 
-def _since_the_last_death(reached: str) -> Iterator[Point]:
+def _since_the_last_death(reached: str) -> list[str]:
     lines = reached.splitlines()
-    last = max((at for at, line in enumerate(lines) if line.startswith(f"{DIED}: ")), default=-1)
+    deaths = [at for at, line in enumerate(lines) if line.startswith(f"{DIED}: ")]
+    return lines[deaths[-1] + 1 :] if deaths else lines
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[Point]:
     counted = Counter[str]()
-    for at, line in enumerate(lines):
+    for line in lines:
         counted[line] += 1
-        if at > last:
-            who, _, what = line.partition(": ")
-            yield Point(who, what, counted[line])
+        who, _, what = line.partition(": ")
+        yield Point(who, what, counted[line])

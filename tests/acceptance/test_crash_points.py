@@ -31,6 +31,7 @@ OTHERS = [
         name="the first step dies before it sends the next one",
         end="COMPLETED",
         deaths=[_child(TAKE, f"before send {PIVOT}")],
+        looks=1,
     ),
     History(
         name="it is done and answered by 500", end="COMPLETED", faults=[{"kind": "error_after"}]
@@ -39,27 +40,32 @@ OTHERS = [
         name="the provider takes its time, and is asked again",
         end="COMPLETED",
         faults=[{"kind": "processing", "seconds": 0.2}],
+        looks=1,
     ),
     History(
         name="the provider answers 500 until it is asked what happened",
         end="COMPENSATED",
         faults=[{"kind": "error_before", "times": 20}],
+        looks=1,
     ),
     History(
         name="the call is slow, and its lease is renewed",
         end="COMPLETED",
         faults=[{"kind": "slow", "seconds": 2.5}],
+        is_slow=True,
     ),
     History(
         name="the call dies when it was answered",
         end="COMPLETED",
         deaths=[_child(PIVOT, "after call")],
+        looks=1,
     ),
     History(
         name="the refused call dies before it sends link_error",
         end="COMPENSATED",
         faults=[NEVER],
         deaths=[_child(PIVOT, "before send saga.compensate")],
+        looks=1,
     ),
     History(
         name="the first step dies in its transaction",
@@ -109,6 +115,7 @@ def rounds(make_world: Callable[..., World], tmp_path: Path) -> Rounds:
         "SAGA_LEASE_SECONDS": "4",
         "SAGA_SECOND_LOOKS_SECONDS": "[86400]",
         "PAYMENT_REFUND_FIRST_RETRY_SECONDS": "0.2",
+        "PAYMENT_REFUND_TIMEOUT_SECONDS": "7200",
     }
     return Rounds(make_world(workers=2, concurrency=2, app="mortal", settings=settings))
 
@@ -125,19 +132,21 @@ def test_whoever_dies_wherever_the_refund_ends_as_it_should(
         for history, reached in recorded.items()
         for point in sorted(reached)
         if in_full or _is_quick(history, point)
-        # A producer does the same in all histories.
-        if history is FORWARD or point.who != "producer"
     ]
-    alone = [Refund(history, Death(point)) for history, point in points]
+    first = {(point.who, point.what): (history, point) for history, point in reversed(points)}
+    of_sagas = [(history, point) for history, point in points if _works_a_saga(point)]
+    # Producers and main processes do the same in every history.
+    of_others = [each for each in first.values() if not _works_a_saga(each[1])]
+    once = [each for each in first.values() if _works_a_saga(each[1])]
+    alone = [Refund(history, Death(point)) for history, point in of_sagas + of_others]
     not_alone = [
         Refund(history, Death(point, then))
-        for then in (Then.WITH_ITS_MESSAGES, Then.WITH_ITS_WORKER)
-        for history, point in points
-        if in_full and _has_work_in_hand(point)
+        for then, several in ((Then.WITH_ITS_MESSAGES, of_sagas), (Then.WITH_ITS_WORKER, once))
+        for history, point in several
+        if in_full
     ]
-    doubled = [
-        Refund(history, Death(point)) for history, point in points if _has_work_in_hand(point)
-    ][:: 1 if in_full else 10]
+    doubled = [Refund(history, Death(point)) for history, point in of_sagas]
+    doubled = doubled if in_full else doubled[::10]
     for_nobody = FOR_NOBODY if in_full else FOR_NOBODY[:SCANS]
 
     wrong = rounds.run(alone, for_nobody)
@@ -145,9 +154,9 @@ def test_whoever_dies_wherever_the_refund_ends_as_it_should(
     with rounds.sending_all_twice():
         wrong += rounds.run(doubled)
     wrong += rounds.all_again()
-    rounds.world.audit()
 
     assert not wrong, "\n".join(wrong)
+    rounds.world.audit()
     deaths = len(alone) + len(for_nobody) + len(not_alone) + len(doubled)
     proved(
         f"{len(alone) + len(for_nobody)} crash points of real processes, {deaths} deaths, "
@@ -155,8 +164,7 @@ def test_whoever_dies_wherever_the_refund_ends_as_it_should(
     )
 
 
-def _has_work_in_hand(point: Point) -> bool:
-    """What a main process has in hand is lost with it anyway; a producer has nothing yet."""
+def _works_a_saga(point: Point) -> bool:
     return " main " not in point.who and point.who != "producer"
 
 
