@@ -31,7 +31,7 @@ TRIES = 4
 RECORDINGS = 40
 A_MOMENT = 0.5
 A_WHILE = 10.0
-HANGS = 600.0
+HANGS = 1200.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
