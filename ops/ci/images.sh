@@ -29,6 +29,9 @@ for file in /etc/resolv.conf /etc/pip.conf "${PIP_CERT:-/etc/ssl/certs/ca-certif
     install -D --mode=644 "$file" "$debian$file"
   fi
 done
+if [ -d "${PIP_FIND_LINKS:-}" ]; then
+  cp --recursive --parents "$PIP_FIND_LINKS" "$debian"
+fi
 install -d "$debian/build/saga"
 touch "$debian/build/saga/__init__.py"
 cp "$project"/{pyproject.toml,constraints.txt,README.md,LICENSE} "$debian/build"
