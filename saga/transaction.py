@@ -42,7 +42,7 @@ class Transaction:
         try:
             count = self._count_if_seen_before()
             if isinstance(count, Row):
-                return self._attempt(began, expected=count.version, is_counted=True)
+                return self._attempt_counted(began, count)
             return count or self._attempt(began, expected=None, is_counted=False)
         except Exception as error:
             if is_away(error):
@@ -76,6 +76,15 @@ class Transaction:
         with suppress(SQLAlchemyError), committing(self.runtime.database) as connection:
             store.uncount_attempt(connection, row)
 
+    def _attempt_counted(self, began: float, count: Row) -> Followup:
+        try:
+            return self._attempt(began, expected=count.version, is_counted=True)
+        except Exception as error:
+            # The database may also go away before the step's own transaction begins.
+            if is_away(error):
+                self._uncount(count)
+            raise
+
     def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
         session = StepSession(self.runtime.database)
         try:
@@ -91,7 +100,7 @@ class Transaction:
                 count = self._count()
                 if not isinstance(count, Row):
                     return count
-                return self._attempt(began, expected=count.version, is_counted=True)
+                return self._attempt_counted(began, count)
             if not is_counted:
                 row = counted(row)
             try:
@@ -102,8 +111,6 @@ class Transaction:
             except Exception as error:
                 session.give_back()
                 if is_away(error):
-                    if is_counted:
-                        self._uncount(row)
                     raise
                 return self._failed(row, error, began, is_counted=is_counted)
             else:

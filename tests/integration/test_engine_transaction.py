@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -85,6 +85,32 @@ def test_a_lock_that_others_hold_for_long_costs_no_attempt_however_often_it_was_
 
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_database_that_restarts_between_the_count_and_the_step_costs_no_attempt(
+    shop: Shop,
+) -> None:
+    saga_id = shop.start()
+    elsewhere = create_engine(shop.database.url, poolclass=NullPool)
+    left = ["after commit"]
+
+    def restart(point: str) -> None:
+        if point in left:
+            left.remove(point)
+            with elsewhere.begin() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+
+    shop.database.dispose()
+    with armed(restart):
+        assert isinstance(shop.deliver(redelivered=True), RetryIn)
+
+    assert shop.kinds(saga_id) == ["started", "attempt_counted"]
+    assert shop.row(saga_id)["attempt"] == 0
 
 
 def test_a_connection_that_breaks_before_a_step_costs_no_attempt(shop: Shop) -> None:

@@ -155,8 +155,8 @@ WORK = (
     _transaction(
         name="a counted attempt that was cut short stays counted",
         guard="own trouble",
-        before="""                    if is_counted:
-                        self._uncount(row)
+        before="""            if is_away(error):
+                self._uncount(count)
 """,
         after="",
         killed_by=tests(
