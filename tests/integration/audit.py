@@ -50,6 +50,7 @@ class Audit:
 
     def look(self) -> None:
         """Raises AssertionError when anything is as it must never be."""
+        assert not self._provider.intruders, f"an old epoch acts: {self._provider.intruders}"
         (seen,) = self._market.place.ask(_SEEN)
         noted, rows, did = seen["noted"] or [], seen["rows"] or [], seen["did"] or []
         for event in (each["after"] for each in noted if each["before"] is None):

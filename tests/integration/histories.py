@@ -35,7 +35,7 @@ acts = st.sampled_from([*Act, Act.WELL, Act.WELL, Act.CUT_BEFORE, Act.CUT_LATE])
 moving_acts = st.sampled_from([act for act in Act if act not in FREEZES])
 times = st.sampled_from([*TIMES, *TIMES, *LONG_TIMES])
 again = st.sampled_from([None, False, True])
-points = st.integers(1, 14)
+points = st.sampled_from([1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10])
 troubles = st.sampled_from(["dies", "database away", "commit unheard"])
 business_keys = st.sampled_from([None, "order:1", "order:2"])
 idempotency_keys = st.sampled_from([None, "key:1"])
@@ -126,6 +126,9 @@ class Histories(RuleBasedStateMachine):
     @rule(act=acts, number=points, trouble=troubles, again=again)
     def work_in_trouble(self, *, act: Act, number: int, trouble: str, again: bool | None) -> None:
         message = self.market.broker.queue.popleft()
+        if trouble == "commit unheard":
+            # A claim or a count that landed unheard is an attempt that nobody knows of.
+            self.market.provider.failures[message.saga_id, message.step] += 1
         with self.market.at_point(number, self.trouble(trouble)):
             self.market.work(message, act, again=again)
 

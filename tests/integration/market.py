@@ -143,7 +143,7 @@ class Market(ByHand):
         self.seen.append(message)
         if act is Act.WELL:
             act = self.habits.get(message.step, act)
-        part = Part(message.saga_id, act, self.place.now)
+        part = Part(message.saga_id, message.epoch, act, self.place.now)
         worker = Worker(message, part, partial(self._work, message, part))
         worker.go_on()
         self._see(worker, again=again)
@@ -240,7 +240,7 @@ class Market(ByHand):
         for order in list(self.provider.orders):
             self.provider.carry_out(order)
 
-    def work_off(self, *, until: str | None = None, most: int = 60) -> None:  # noqa: ARG002
+    def work_off(self, *, until: str | None = None, most: int = 400) -> None:  # noqa: ARG002
         for _ in range(most):
             if not self.broker.queue:
                 return

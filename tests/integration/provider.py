@@ -61,6 +61,7 @@ class Part:
     """One delivery's part in the play, and what it turned out to be."""
 
     saga_id: UUID
+    epoch: int
     act: Act
     began: datetime
     worker: "Worker | None" = None
@@ -149,6 +150,7 @@ class Provider:
         self.failures: Counter[tuple[UUID, str]] = Counter()
         self.refusals: set[tuple[UUID, str]] = set()
         self.closed: set[tuple[UUID, str]] = set()
+        self.intruders: list[str] = []
 
     @contextmanager
     def playing(self, part: Part) -> Iterator[None]:
@@ -192,6 +194,8 @@ class Provider:
     def play(self, task: str, given: Any, well: Callable[[], Any]) -> Any:
         """Do as this thread's part says. Raises what the step raises, and Killed."""
         step, part = task.removeprefix("shop."), self._here.part
+        if self._row(part.saga_id)["epoch"] != part.epoch:
+            self.intruders.append(f"{step} of epoch {part.epoch}")
         if step in CALLS | {PROBE, "recall"}:
             key = given.key if isinstance(given, Forward) else given
             self.calls.append((part.saga_id, step, key))
