@@ -19,7 +19,7 @@ from tests.integration.market import Place
 pytestmark = pytest.mark.integration
 
 STEPS = 60
-SHORT, FULL = 80, 2000
+SHORT, FULL = 50, 2000
 
 
 @pytest.fixture
