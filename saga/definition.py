@@ -193,6 +193,10 @@ class Saga(Generic[S]):
         """Where the step stands. Raises KeyError for a step of another saga or version."""
         return self._positions[step]
 
+    def step(self, name: str) -> Step[S]:
+        """The step of this name. Raises KeyError when there is none."""
+        return self.steps[self.index(name)]
+
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {step.name: position for position, step in enumerate(self.steps)}

@@ -51,7 +51,7 @@ def _words(saga: Saga[Any], at: Position, move: Move) -> str:
 
 def _asked(saga: Saga[Any], at: Position, move: AskProbe) -> str:
     # Its "no" counts once the call that is in doubt has surely ended.
-    settled = at.now + settle_after(saga.steps[saga.index(at.step)])
+    settled = at.now + settle_after(saga.step(at.step))
     asked = replace(
         at,
         waiting_for=WaitingFor.PROBE,
@@ -70,7 +70,7 @@ def _gone_back(saga: Saga[Any], at: Position, move: Move) -> str:
     """Every compensation up to the end, as long as each of them succeeds."""
     runs = []
     while isinstance(move, Compensate):
-        step = saga.steps[saga.index(move.step)]
+        step = saga.step(move.step)
         runs.append(step.runnable_compensation.name if step.runnable_compensation else step.name)
         at = replace(
             at,

@@ -70,7 +70,7 @@ class Runtime:
 
 def _must_stop(saga: Saga[Any], row: Row) -> bool:
     """Whether recovery, not another attempt, has the word: the saga's time before the pivot."""
-    step = saga.steps[saga.index(row.step)]
+    step = saga.step(row.step)
     if step.role is Role.RETRIABLE or row.waiting_for is WaitingFor.POLL:
         return False
     return row.stop_reason is not None or row.is_over_time

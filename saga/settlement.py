@@ -127,7 +127,7 @@ def _advance(
 
 def _time_ends(saga: Saga[Any], row: Row, *, accepted: bool) -> bool:
     """Whether the end of the saga's time stops the step in hand."""
-    role = saga.steps[saga.index(row.step)].role
+    role = saga.step(row.step).role
     stops = role is Role.COMPENSATABLE or (role is Role.PIVOT and not accepted)
     return row.status is Status.RUNNING and stops
 

@@ -81,7 +81,7 @@ def _unknown(row: Row) -> Iterator[str]:
 
 
 def _running(saga: Saga[Any], row: Row) -> Iterator[str]:
-    step = saga.steps[saga.index(row.step)]
+    step = saga.step(row.step)
     if row.waiting_for is WaitingFor.PROBE:
         yield from _probing(saga, step, row)
         return
@@ -132,7 +132,7 @@ def _turn(step: Step[Any], row: Row) -> str:
 
 def _outcomes(saga: Saga[Any], row: Row) -> Iterator[str]:
     """What the attempt in hand may lead to; a first one is likely to end well."""
-    step = saga.steps[saga.index(row.step)]
+    step = saga.step(row.step)
     failed = AttemptFailed(Effect.UNKNOWN if step.is_external else row.effect(row.step))
     if row.attempt <= 1 or row.waiting_for is WaitingFor.POLL:
         yield f"if it succeeds, {what_follows(saga, row, Succeeded())}"
@@ -180,7 +180,7 @@ def _because(saga: Saga[Any], row: Row) -> str:
 
 
 def _compensating(saga: Saga[Any], row: Row) -> Iterator[str]:
-    step = saga.steps[saga.index(row.step)]
+    step = saga.step(row.step)
     policy = step.compensation_retry
     runs = step.runnable_compensation.name if step.runnable_compensation else row.step
     yield f"going back {_because(saga, row)}"
@@ -207,7 +207,7 @@ def _gone_back(saga: Saga[Any], row: Row) -> Iterator[str]:
     taken = [step.name for step in saga.steps if row.effect(step.name) is Effect.COMPENSATED]
     yield f"compensated: {', '.join(taken)}" if taken else "there was nothing to compensate"
     if row.waiting_for is WaitingFor.SECOND_LOOK:
-        step = saga.steps[saga.index(row.step)]
+        step = saga.step(row.step)
         probe = step.probe.name if step.probe else row.step
         yield f"to be sure, {probe} is asked again at {_when(row, row.wake_at)}"
         yield f"if {row.step} took effect after all, {what_follows(saga, row, FoundDone())}"

@@ -1,0 +1,94 @@
+"""What comes to light: a probe's answer, and the late success of a worker that lost its claim."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, assert_never
+
+from saga import retry
+from saga.decide.back import contradiction, go_back
+from saga.decide.forward import go_forward
+from saga.definition import Role, Saga, Step
+from saga.moves import AskProbe, Fail, LookAgain, Move, Note, Retry
+from saga.position import (
+    FoundDone,
+    FoundNoAnswer,
+    FoundNothing,
+    Position,
+    Status,
+    StopReason,
+    WaitingFor,
+)
+from saga.task import Effect
+
+# How long after a call's timeout its provider may still be at it, unless the step says otherwise.
+SETTLE_SLACK = timedelta(seconds=30)
+
+
+def settle_after(step: Step[Any]) -> timedelta:
+    """How long after its last call a provider's "did not happen" is believed."""
+    return step.timeout + SETTLE_SLACK if step.settle_after is None else step.settle_after
+
+
+def found(
+    saga: Saga[Any], at: Position, event: FoundDone | FoundNothing | FoundNoAnswer, jitter: float
+) -> Move:
+    step = saga.step(at.step)
+    if at.waiting_for is WaitingFor.SECOND_LOOK:
+        if isinstance(event, FoundDone):
+            return Fail(advice=contradiction(step.name), effects={step.name: Effect.DONE})
+        if isinstance(event, FoundNoAnswer) and retry.LOOK.allows(at.attempt):
+            wait = retry.LOOK.delay(at.attempt, jitter=jitter)
+            return Retry(after=wait, effect=at.effect(step.name))
+        return LookAgain()
+    reason = at.stop_reason or StopReason.GAVE_UP
+    ended = at.call_ended_at or at.now
+    probe = step.probe.name if step.probe else step.name
+    known = at.effect(step.name)
+    if isinstance(event, FoundNothing) and known is Effect.DONE:
+        event = FoundNoAnswer()  # a late success contradicts it
+    asked_at = at.now
+    if isinstance(event, FoundNothing) and event.asked_at is not None:
+        # The provider may have done it since, however late the answer is settled.
+        asked_at = event.asked_at
+    match event:
+        case FoundDone():
+            gave_up = reason is not StopReason.TIMEOUT
+            return go_forward(saga, replace(at, stop_reason=None) if gave_up else at)
+        case FoundNothing() if asked_at >= ended + settle_after(step):
+            if step.role is Role.PIVOT:
+                return go_back(saga, at, reason, {step.name: Effect.NOT_DONE}, look_at=step.name)
+            # Believed or not, what can be compensated is compensated.
+            return go_back(saga, at, reason, {step.name: Effect.UNKNOWN})
+        case FoundNothing():
+            wait = max(ended + settle_after(step) - at.now, timedelta(0))
+            return AskProbe(probe=probe, after=wait, reason=reason)
+        case FoundNoAnswer() if at.now < ended + step.probe_for:
+            wait = retry.PROBE.delay(at.attempt, jitter=jitter)
+            return AskProbe(probe=probe, after=wait, reason=reason)
+        case FoundNoAnswer() if step.role is Role.PIVOT:
+            return Fail(
+                advice=f"{probe} could not tell whether {step.name} took effect: find out at the "
+                "other system",
+                effects={step.name: known},
+            )
+        case FoundNoAnswer():
+            return go_back(saga, at, reason, {step.name: known})
+    assert_never(event)
+
+
+def late_success(at: Position, step: str) -> Move:
+    effect = at.effect(step)
+    if effect in {Effect.COMPENSATED, Effect.NOT_DONE}:
+        if at.status is Status.COMPENSATING and at.claimed:
+            # A compensation is at work: it settles first, then sees the contradiction.
+            return Note(effects={step: Effect.DONE}, alarm=contradiction(step))
+        return Fail(advice=contradiction(step), effects={step: Effect.DONE})
+    if at.status is Status.COMPENSATING and effect is Effect.UNKNOWN:
+        return Note(effects={step: Effect.DONE})
+    if at.status is Status.FAILED:
+        return Note(effects={step: Effect.DONE}, alarm=f"{step} took effect after all")
+    if at.waiting_for is WaitingFor.PROBE:
+        # The probe may be on its way back with an answer that is older than this.
+        return Note(effects={step: Effect.DONE})
+    # RUNNING: the next attempt, with the same key, will find it. COMPLETED: known.
+    return Note()
