@@ -141,6 +141,8 @@ def _nothing_is_published_beyond_loopback(stack: Composition) -> None:
 def _nobody_is_root(stack: Composition) -> None:
     for service in ("api", "beat", "flower", "recovery", "sandbox", "worker"):
         assert stack.run("exec", "-T", service, "id", "-u").strip() == "10001"
+    # Whoever logs in has the user that compose gave; what runs may have given up root since.
+    assert stack.run("exec", "-T", "redis", "id", "-un").strip() == "redis"
 
 
 def _the_image_has_the_application_alone(image: str) -> None:
