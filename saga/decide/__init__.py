@@ -1,6 +1,6 @@
 """The whole state machine, pure: where a saga stands and what happened give its next move.
 
-Worker, recovery and operators all ask here. Nothing in this module knows a database, a clock or
+Worker, recovery and operators all ask here. Nothing in this package knows a database, a clock or
 Celery. The rules are those of docs/explanation/protocol.md.
 """
 
