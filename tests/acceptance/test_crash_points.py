@@ -159,7 +159,7 @@ def test_whoever_dies_wherever_the_refund_ends_as_it_should(
     rounds.world.audit()
     deaths = len(alone) + len(for_nobody) + len(not_alone) + len(doubled)
     proved(
-        f"{len(alone) + len(for_nobody)} crash points of real processes, {deaths} deaths, "
+        f"{len(alone) + len(for_nobody)} crash points of real processes, {deaths:,} deaths, "
         "0 violations"
     )
 

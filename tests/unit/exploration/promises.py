@@ -61,7 +61,7 @@ _NEW_EPOCH = {COMPENSATING, COMPENSATED, TIMEOUT, FAILED}
 
 
 def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -> None:
-    """A transition goes where DESIGN's picture goes, and the epoch with it."""
+    """A transition goes where the protocol's picture goes, and the epoch with it."""
     after = settled.row
     _must(after.status in _WAYS[row.status], f"a saga never goes from {row.status} so")
     failed = isinstance(settled.move, Fail)
