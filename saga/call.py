@@ -190,6 +190,7 @@ class Call:
         if isinstance(event, Fail):
             return apply(connection, saga, row, event, by)
         if isinstance(event, FoundNothing) and row.claim_deadline is not None:
+            # The row keeps no other instant of the asking than that of its claim.
             event = FoundNothing(asked_at=row.claim_deadline - self._limit)
         return self.runtime.settle(connection, saga, row, event, by)
 

@@ -14,7 +14,7 @@ from saga.crashpoints import around
 from saga.position import RESTING
 from saga.recovery import Pass, Recovery
 from tests.integration.by_hand import ByHand
-from tests.integration.crashes.provider import Provider
+from tests.integration.crashes.sandbox import Sandbox
 from tests.promise import broken
 from workflows import RefundInput, refund, request_refund
 
@@ -42,12 +42,12 @@ END $$;
 class Desk(ByHand):
     """One refund, from an empty database to its end."""
 
-    def __init__(self, database: Database, provider: Provider, *, timing: Timing) -> None:
+    def __init__(self, database: Database, sandbox: Sandbox, *, timing: Timing) -> None:
         super().__init__(database, refund, timing=timing)
-        self.provider = provider
+        self.sandbox = sandbox
         self.recovers_with = self.engine
         self.execute(f"{EMPTY}; {NO_TROUBLE}")
-        provider.forget_faults()
+        sandbox.forget_faults()
         self.asked = self._payment()
 
     def _payment(self) -> RefundInput:
@@ -66,7 +66,7 @@ class Desk(ByHand):
             )
             session.add(payment)
             session.flush()
-            self.provider.know(payment.payment_no, str(AMOUNT))
+            self.sandbox.know(payment.payment_no, str(AMOUNT))
             return RefundInput(payment_id=payment.id, amount=AMOUNT, reason="test")
 
     def start(self, idempotency_key: str = "key") -> None:
@@ -103,7 +103,7 @@ class Desk(ByHand):
     def let_pass(self, time: timedelta) -> None:
         """Time passes for the provider, too."""
         super().let_pass(time)
-        self.provider.clock.ahead += time
+        self.sandbox.clock.ahead += time
 
     def until_due(self) -> timedelta | None:
         """How long until recovery has to look at the saga; None: never."""
@@ -123,4 +123,4 @@ class Desk(ByHand):
         saga_id = self.saga_id()
         assert saga_id is not None
         with self.database.begin() as connection:
-            return broken(connection, saga_id, self.provider.books())
+            return broken(connection, saga_id, self.sandbox.books())

@@ -46,6 +46,7 @@ class Run:
     _seen: list[Message] = field(default_factory=list)
     _late: list[Message] = field(default_factory=list)
     _idle: int = 0
+    _then: Then = Then.GIVEN_BACK
     _frozen_by_history: bool = False
 
     @property
@@ -59,7 +60,7 @@ class Run:
 
     def go(self) -> "Run":
         for fault in self.history.faults:
-            self.desk.provider.fault(fault)
+            self.desk.sandbox.fault(fault)
         self.history.prepare(self.desk)
         self.fates.strikes.append(self._strike)
         with armed(self.fates):

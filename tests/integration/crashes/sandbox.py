@@ -27,8 +27,8 @@ class Clock:
         return time.time() + self.ahead.total_seconds()
 
 
-class Provider:
-    """What tests and auditors use of the sandbox."""
+class Sandbox:
+    """What tests and auditors use of it."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
@@ -57,7 +57,7 @@ class Provider:
 
 
 @contextmanager
-def open_provider(folder: Path) -> Iterator[Provider]:
+def open_sandbox(folder: Path) -> Iterator[Sandbox]:
     clock = Clock()
     served: list[uvicorn.Server] = []
 
@@ -73,10 +73,10 @@ def open_provider(folder: Path) -> Iterator[Provider]:
     while not (served and served[0].started):
         time.sleep(0.005)
     port = served[0].servers[0].sockets[0].getsockname()[1]
-    provider = Provider(f"http://127.0.0.1:{port}", clock)
+    opened = Sandbox(f"http://127.0.0.1:{port}", clock)
     try:
-        yield provider
+        yield opened
     finally:
-        provider.close()
+        opened.close()
         served[0].should_exit = True
         thread.join()
