@@ -125,6 +125,8 @@ ALL = {
         *_lines(_BEFORE, _COMPENSATABLE, _BAR, _WORKS, _BAR),
         *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR, _RETRIABLE),
         *_lines(_BAR, _WORKS, _BAR, _RETRIABLE, _RETRIABLE),
+        *_lines(["sql<sql", "ask<call"], ["call<call"], _COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE, _RETRIABLE),
     ],
     "four and five steps": [
         *SELECTED["four and five steps"],
