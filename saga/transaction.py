@@ -42,8 +42,8 @@ class Transaction:
         try:
             count = self._count_if_seen_before()
             if isinstance(count, Row):
-                return self._attempt_counted(began, count)
-            return count or self._attempt(began, expected=None, is_counted=False)
+                return self._attempt(began, count)
+            return count or self._attempt(began, None)
         except Exception as error:
             if is_away(error):
                 return hold(error)
@@ -76,32 +76,27 @@ class Transaction:
         with suppress(SQLAlchemyError), committing(self.runtime.database) as connection:
             store.uncount_attempt(connection, row)
 
-    def _attempt_counted(self, began: float, count: Row) -> Followup:
-        try:
-            return self._attempt(began, expected=count.version, is_counted=True)
-        except Exception as error:
-            # The database may also go away before the step's own transaction begins.
-            if is_away(error):
-                self._uncount(count)
-            raise
-
-    def _attempt(self, began: float, *, expected: int | None, is_counted: bool) -> Followup:
+    def _attempt(self, began: float, count: Row | None) -> Followup:
+        """One attempt; ``count`` is the row as it was when the attempt was counted, if it was."""
         session = StepSession(self.runtime.database)
         try:
-            connection = session.open()
-            admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            try:
+                connection = session.open()
+                admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
+            except Exception as error:
+                if count is not None and is_away(error):
+                    self._uncount(count)
+                raise
             if isinstance(admitted, Drop):
                 return admitted
             saga, row = admitted
-            if expected is not None and row.version != expected:
+            if count is not None and row.version != count.version:
                 return Drop("moved meanwhile")
-            if row.dispatches > 1 and not is_counted:
+            if row.dispatches > 1 and count is None:
                 session.give_back()
-                count = self._count()
-                if not isinstance(count, Row):
-                    return count
-                return self._attempt_counted(began, count)
-            if not is_counted:
+                late = self._count()
+                return self._attempt(began, late) if isinstance(late, Row) else late
+            if count is None:
                 row = counted(row)
             try:
                 event, state = self._work(saga, row, session)
@@ -111,8 +106,10 @@ class Transaction:
             except Exception as error:
                 session.give_back()
                 if is_away(error):
+                    if count is not None:
+                        self._uncount(count)
                     raise
-                return self._failed(row, error, began, is_counted=is_counted)
+                return self._failed(row, error, began, is_counted=count is not None)
             else:
                 return followup
         finally:

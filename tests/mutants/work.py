@@ -148,20 +148,32 @@ WORK = (
     _transaction(
         name="a step in SQL that was published again is not counted first",
         guard="attempt counter",
-        before="if row.dispatches > 1 and not is_counted:",
+        before="if row.dispatches > 1 and count is None:",
         after="if False:",
         killed_by=tests(_TRANSACTIONS, "test_deaths_are_counted_too_when_only_recovery_notices"),
     ),
     _transaction(
         name="a counted attempt that was cut short stays counted",
         guard="own trouble",
-        before="""            if is_away(error):
-                self._uncount(count)
+        before="""                    if count is not None:
+                        self._uncount(count)
 """,
         after="",
         killed_by=tests(
             _TRANSACTIONS,
             "test_a_lock_that_others_hold_for_long_costs_no_attempt_however_often_it_was_sent",
+        ),
+    ),
+    _transaction(
+        name="a counted attempt that could not begin stays counted",
+        guard="own trouble",
+        before="""                if count is not None and is_away(error):
+                    self._uncount(count)
+""",
+        after="",
+        killed_by=tests(
+            _TRANSACTIONS,
+            "test_a_database_that_restarts_between_the_count_and_the_step_costs_no_attempt",
         ),
     ),
     _transaction(
@@ -186,7 +198,7 @@ WORK = (
     _transaction(
         name="a counted attempt runs on a row that moved on",
         guard="version",
-        before="if expected is not None and row.version != expected:",
+        before="if count is not None and row.version != count.version:",
         after="if False:",
         killed_by=tests(
             _TRANSACTIONS, "test_a_counted_attempt_does_not_begin_on_a_row_that_moved_on"
