@@ -55,6 +55,12 @@ saga_state = Table(
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("overdue", Boolean, nullable=False, server_default=text("false")),
     Column("unknown_since", _INSTANT),
+    Column("signal", Text),
+    Column("polls", Integer, nullable=False, server_default="0"),
+    Column("generations", JSONB, nullable=False, server_default="{}"),
+    Column("paused", Text),
+    Column("paused_at", _INSTANT),
+    Column("failed_from", Text),
     Column("business_key", Text),
     Column("holds_key", Boolean, nullable=False, server_default=text("true")),
     Column("idempotency_key", Text),
@@ -101,6 +107,56 @@ saga_event = Table(
     Column("duration", Interval),
     Column("actor", Text),
     Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+
+saga_signal = Table(
+    "saga_signal",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("saga_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("signal_id", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("actor", Text),
+    Column("received_at", _INSTANT, nullable=False),
+    Column("consumed_at", _INSTANT),
+    UniqueConstraint("saga_id", "signal_id", name="saga_signal_signal_id_key"),
+)
+Index(
+    "saga_signal_unconsumed",
+    saga_signal.c.saga_id,
+    saga_signal.c.name,
+    saga_signal.c.id,
+    postgresql_where=saga_signal.c.consumed_at.is_(None),
+)
+
+saga_pause = Table(
+    "saga_pause",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("saga_type", Text, nullable=False),
+    Column("step", Text),
+    Column("at", _INSTANT, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("resumed_at", _INSTANT),
+    Column("resumed_by", Text),
+    Column("resume_reason", Text),
+    Column("lifted_at", _INSTANT),
+)
+_p = saga_pause.c
+Index(
+    "saga_pause_of_type",
+    _p.saga_type,
+    unique=True,
+    postgresql_where=_p.resumed_at.is_(None) & _p.step.is_(None),
+)
+Index(
+    "saga_pause_of_step",
+    _p.saga_type,
+    _p.step,
+    unique=True,
+    postgresql_where=_p.resumed_at.is_(None) & _p.step.is_not(None),
 )
 
 saga_pulse = Table(

@@ -57,7 +57,7 @@ def compensate(
 _REST = transition(
     f"{UNCLAIM}, status = %(status)s, stop_reason = %(reason)s, epoch = epoch + 1, attempt = 0, "
     "completed_at = clock_timestamp(), holds_key = false, not_before = NULL, dispatches = 0, "
-    "effects = effects || %(effects)s::jsonb, error_message = coalesce(%(error)s, error_message), "
+    "signal = NULL, paused = NULL, paused_at = NULL, failed_from = NULL, effects = effects || %(effects)s::jsonb, error_message = coalesce(%(error)s, error_message), "
     "look_at = coalesce(%(look_at)s, look_at), "
     "current_step = coalesce(%(look_at)s, current_step), "
     "step_index = coalesce(%(look_index)s, step_index), waiting_for = "
@@ -99,7 +99,8 @@ def rest(
 
 _FAIL = transition(
     f"{UNCLAIM}, status = 'FAILED', epoch = epoch + 1, wake_at = NULL, not_before = NULL, "
-    "waiting_for = NULL, completed_at = NULL, error_message = %(error)s, "
+    "failed_from = CASE WHEN status = 'FAILED' THEN failed_from ELSE status END, "
+    "waiting_for = NULL, signal = NULL, paused = NULL, paused_at = NULL, completed_at = NULL, error_message = %(error)s, "
     "effects = effects || %(effects)s::jsonb, holds_key = holds_key OR NOT EXISTS ("
     "SELECT FROM saga_state AS other WHERE other.business_key = saga_state.business_key "
     "AND other.holds_key)"

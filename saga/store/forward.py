@@ -105,7 +105,8 @@ def advance(
 _COMPLETE = transition(
     f"{UNCLAIM}, status = 'COMPLETED', completed_at = clock_timestamp(), wake_at = NULL, "
     "holds_key = false, state = %(state)s::jsonb, effects = effects || %(effects)s::jsonb, "
-    "waiting_for = NULL, not_before = NULL, stop_reason = NULL, error_message = NULL"
+    "waiting_for = NULL, signal = NULL, not_before = NULL, stop_reason = NULL, "
+    "error_message = NULL, paused = NULL, paused_at = NULL, failed_from = NULL"
 )
 
 
@@ -197,7 +198,7 @@ def poll(
 
 
 _ASK_PROBE = transition(
-    f"{UNCLAIM}, waiting_for = 'probe', stop_reason = %(reason)s, "
+    f"{UNCLAIM}, waiting_for = 'probe', signal = NULL, stop_reason = %(reason)s, "
     "attempt = %(attempt)s, error_message = coalesce(%(error)s, error_message), "
     "effects = effects || %(effects)s::jsonb, epoch = epoch + %(raise_epoch)s, "
     "call_ended_at = coalesce(GREATEST(%(call_ended_at)s, call_ended_at), clock_timestamp()), "

@@ -31,7 +31,9 @@ CALL_ENDED = "call_ended_at = GREATEST(call_ended_at, clock_timestamp())"
 # Whoever moves a saga on knows its definition.
 UNCLAIM = "claimed_by = NULL, claim_deadline = NULL, unknown_since = NULL"
 
-NEXT_ATTEMPTS = "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL"
+NEXT_ATTEMPTS = (
+    "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL, signal = NULL, polls = 0"
+)
 
 
 P = ParamSpec("P")

@@ -22,8 +22,18 @@ REFUSED = {
     "work_is_watched (going back)": (
         "wake_at = NULL, status = 'COMPENSATING', stop_reason = 'refused'"
     ),
-    "parked_is_unclaimed": "status = 'FAILED'",
-    "parked_is_unclaimed (claimed)": f"status = 'FAILED', {CLAIM}",
+    "signal_is_waited_for": "waiting_for = 'signal'",
+    "signal_is_waited_for (by nobody)": "signal = 'paid'",
+    "paused_is_known": "paused = 'siesta', paused_at = now()",
+    "pause_is_dated": "paused = 'saga'",
+    "pause_is_dated (by nothing)": "paused_at = now()",
+    "only_work_is_paused": f"status = 'COMPENSATED', {REST}, paused = 'saga', paused_at = now()",
+    "failed_from_is_known": "status = 'FAILED', wake_at = NULL, failed_from = 'COMPLETED'",
+    "failed_came_from_somewhere": "status = 'FAILED', wake_at = NULL",
+    "failed_came_from_somewhere (running)": "failed_from = 'RUNNING'",
+    "polls_are_not_negative": "polls = -1",
+    "parked_is_unclaimed": "status = 'FAILED', failed_from = 'RUNNING'",
+    "parked_is_unclaimed (claimed)": f"status = 'FAILED', failed_from = 'RUNNING', {CLAIM}",
     "parked_is_unclaimed (completed)": (
         "status = 'COMPLETED', completed_at = now(), holds_key = false"
     ),
@@ -56,8 +66,13 @@ REFUSED = {
 
 ALLOWED = [
     CLAIM,
-    "status = 'FAILED', wake_at = NULL",
-    "status = 'FAILED', wake_at = NULL, holds_key = false",
+    "status = 'FAILED', wake_at = NULL, failed_from = 'RUNNING'",
+    "status = 'FAILED', wake_at = NULL, holds_key = false, failed_from = 'COMPENSATED'",
+    "wake_at = NULL, paused = 'saga', paused_at = now()",
+    "waiting_for = 'signal', signal = 'paid'",
+    "waiting_for = 'poll', signal = 'paid'",
+    "waiting_for = 'poll'",
+    "waiting_for = 'sleep'",
     "status = 'COMPLETED', wake_at = NULL, completed_at = now(), holds_key = false",
     "status = 'COMPENSATING', stop_reason = 'timeout'",
     f'status = \'COMPENSATED\', {REST}, effects = \'{{"a": "not_done", "b": "compensated"}}\'',

@@ -1,10 +1,11 @@
-"""Guards in the tables themselves: saga/schema.py."""
+"""Guards in the tables themselves: saga/schema."""
 
 from functools import partial
 
 from tests.mutants.mutant import Mutant, tests
 
-_schema = partial(Mutant, file="saga/schema.py")
+_schema = partial(Mutant, file="saga/schema/step_1.py")
+_schema_2 = partial(Mutant, file="saga/schema/step_2.py")
 _CONSTRAINTS = "integration/test_constraints"
 _FORBIDDEN = "test_what_the_rules_forbid_cannot_be_written"
 
@@ -16,7 +17,7 @@ RULES = (
         after="""true OR NOT jsonb_path_exists(""",
         killed_by=tests(_CONSTRAINTS, f"{_FORBIDDEN}[compensated_has_no_open_effect]"),
     ),
-    _schema(
+    _schema_2(
         name="the table takes an open saga that nobody wakes",
         guard="waking",
         before="status NOT IN ('RUNNING', 'COMPENSATING') OR wake_at IS NOT NULL",

@@ -107,7 +107,7 @@ def survives(mutant: Mutant, server: Server) -> str | None:
     }
     with copied() as copy:
         mutate(copy, mutant)
-        migrate = mutant.file == "saga/schema.py"
+        migrate = mutant.file.startswith("saga/schema/")
         done = run(copy, [*mutant.killed_by, *still], server, migrate=migrate)
     if done.code != 1:
         return f"pytest ended with {done.code}: {done.outcomes or done.output[-2000:]}"

@@ -134,7 +134,7 @@ def test_the_columns_of_every_table_are_documented(table: str) -> None:
 
     columns = [column.name for column in metadata.tables[table].columns]
     indexes = {str(index.name) for index in metadata.tables[table].indexes}
-    assert [word for word in described if not word.startswith("saga_state_")] == columns
+    assert [word for word in described if not word.startswith(f"{table}_")] == columns
     assert indexes <= set(described)
 
 
