@@ -56,7 +56,7 @@ def set_refunding_status(state: dict[str, Any]) -> dict[str, Any]:
 @celery.task(name="plain.call_provider_refund", bind=True, **_options(1))  # type: ignore[untyped-decorator]
 def call_provider_refund(task: Task, state: dict[str, Any], key: str) -> dict[str, Any]:
     answer = steps.call_provider_refund(_model(state), IdempotencyKey(key))
-    if isinstance(answer, PollAgain):
+    if isinstance(answer, PollAgain) and answer.after is not None:
         raise task.retry(countdown=math.ceil(answer.after.total_seconds()), max_retries=None)
     return _json(answer)
 
@@ -105,5 +105,6 @@ def _model(state: dict[str, Any]) -> RefundState:
     return RefundState.model_validate(state)
 
 
-def _json(state: RefundState) -> dict[str, Any]:
+def _json(state: object) -> dict[str, Any]:
+    assert isinstance(state, RefundState), "a refund's own steps wait for nothing"
     return state.model_dump(mode="json")

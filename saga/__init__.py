@@ -19,7 +19,7 @@ from saga.errors import (
     TryAgain,
 )
 from saga.position import Status
-from saga.retry import RetryPolicy
+from saga.retry import PollPolicy, RetryPolicy
 from saga.task import (
     CannotTell,
     DidNotHappen,
@@ -27,7 +27,6 @@ from saga.task import (
     Forward,
     Happened,
     IdempotencyKey,
-    PollAgain,
     external,
     external_compensation,
     manual,
@@ -37,6 +36,7 @@ from saga.task import (
     transactional_compensation,
 )
 from saga.timing import Timing
+from saga.waiting import PollAgain, Signal, Wait, on_signal, sleep_until
 
 __all__ = [
     "BusinessKeyTaken",
@@ -54,6 +54,7 @@ __all__ = [
     "InvalidInput",
     "NotFound",
     "PollAgain",
+    "PollPolicy",
     "Producer",
     "Refused",
     "RetryPolicy",
@@ -62,6 +63,7 @@ __all__ = [
     "SagaApp",
     "SagaError",
     "SagaNotFound",
+    "Signal",
     "StartError",
     "Started",
     "Status",
@@ -69,15 +71,18 @@ __all__ = [
     "StepMisbehaved",
     "Timing",
     "TryAgain",
+    "Wait",
     "compensatable",
     "connect",
     "external",
     "external_compensation",
     "manual",
     "nothing_to_compensate",
+    "on_signal",
     "pivot",
     "probe",
     "retriable",
+    "sleep_until",
     "transactional",
     "transactional_compensation",
 ]

@@ -27,10 +27,11 @@ from saga.position import (
     FoundNothing,
     LateSuccess,
     Succeeded,
+    WaitsForSignal,
 )
 from saga.registry import Kind, Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, failure, forward, hold, returned
+from saga.runtime import Delivery, Runtime, failure, forward, hold, returned, waits
 from saga.settlement import apply, broken_state
 from saga.task import (
     CannotTell,
@@ -38,10 +39,9 @@ from saga.task import (
     External,
     ExternalCompensation,
     Happened,
-    IdempotencyKey,
-    PollAgain,
     Probe,
 )
+from saga.waiting import Waits
 
 log = structlog.get_logger("saga")
 
@@ -106,7 +106,7 @@ class Call:
                 return admitted
             saga, row = admitted
             # The key is stored before the first call, so that anybody can ask for it afterwards.
-            detail = {"claim": str(token), "key": self._key(row), "task": self.place.work.name}
+            detail = {"claim": str(token), "key": row.key, "task": self.place.work.name}
             moved = store.claim(
                 connection,
                 row,
@@ -116,9 +116,6 @@ class Call:
                 limit=self._limit,
             )
             return (saga, moved) if moved is not None else Drop("moved meanwhile")
-
-    def _key(self, row: Row) -> IdempotencyKey:
-        return IdempotencyKey.of(row.saga_id, row.step)
 
     def _answer(self, saga: Saga[Any], row: Row) -> Answer:
         """Call the other system; every error is an answer too."""
@@ -141,16 +138,17 @@ class Call:
         work = self.place.work
         match work:
             case External():
-                result = work(state, self._key(row))
-                if isinstance(result, PollAgain):
-                    return Answer(Accepted(result.after), detail={"reason": plain(result.reason)})
+                result = work(state, row.key)
+                if isinstance(result, Waits):
+                    detail = {"reason": plain(result.reason)} if result.reason else {}
+                    return Answer(waits(saga, result), detail=detail)
                 return Answer(Succeeded(), state=returned(saga.state, work, result))
             case ExternalCompensation():
                 known = forward(row)
                 work(state, known)
                 return Answer(Succeeded(known.effect))
             case Probe():
-                return _found(saga, work, work(state, self._key(row)))
+                return _found(saga, work, work(state, row.key))
         raise TypeError(f"{work.name} is not a call")
 
     def _settle_until(
@@ -201,7 +199,8 @@ class Call:
         settled = queries.has_settled(connection, self.saga_id, token=token)
         if settled is not None:
             return Next() if settled in {"step_done", "step_compensated"} else Park()
-        late = isinstance(answer.event, Succeeded | Accepted) and self.place.kind is Kind.ACTION
+        tells = isinstance(answer.event, Succeeded | Accepted | WaitsForSignal)
+        late = tells and self.place.kind is Kind.ACTION
         row = queries.lock(connection, self.saga_id) if late else None
         saga = self.runtime.registry.find(row.saga_type, row.definition_version) if row else None
         if row is None or saga is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from saga.queries import StoredSignal
 from saga.store import Record
 from saga.timing import Timing
 
@@ -16,8 +17,8 @@ class Circumstances:
     """Who settles, and with what.
 
     ``in_chain``: a chain goes on when the caller returns normally. ``state`` is the new state of
-    a step that succeeded, ``error`` that of an attempt that did not; ``detail`` goes into the
-    event.
+    a step that succeeded, ``error`` that of an attempt that did not, ``signal`` what came;
+    ``detail`` goes into the event.
     """
 
     timing: Timing
@@ -28,6 +29,7 @@ class Circumstances:
     duration: timedelta | None = None
     state: Mapping[str, Any] | None = None
     error: Exception | None = None
+    signal: StoredSignal | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self, kind: str, **detail: Any) -> Record:

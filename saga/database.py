@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from saga.crashpoints import around
+from saga.errors import SagaBusy
 
 # SQLSTATE classes that speak of the server, not of our statement: connection lost, rolled back
 # for a deadlock, out of resources, operator intervention; and the end of an idle transaction.
@@ -58,6 +60,20 @@ def committing(database: Engine) -> Iterator[Connection]:
         yield connection
         with around("commit"):
             transaction.commit()
+
+
+_ROW_IS_LOCKED = "55P03"
+
+
+@contextmanager
+def busy(saga_id: UUID) -> Iterator[None]:
+    """Raises SagaBusy where a row stays locked longer than a person should wait."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) == _ROW_IS_LOCKED:
+            raise SagaBusy(saga_id) from error
+        raise
 
 
 def is_away(error: BaseException) -> bool:

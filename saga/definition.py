@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,21 +17,23 @@ from typing import Any, Generic, TypeAlias
 
 from saga import retry as policies
 from saga.errors import DefinitionError
-from saga.retry import RetryPolicy
+from saga.retry import PollPolicy, RetryPolicy
 from saga.task import (
     External,
     ExternalCompensation,
+    IdempotencyKey,
     Manual,
     NothingToCompensate,
     Probe,
-    S,
     Transactional,
     TransactionalCompensation,
 )
+from saga.waiting import S, Signal
 
 Action: TypeAlias = Transactional[S] | External[S]
 Compensation: TypeAlias = TransactionalCompensation[S] | ExternalCompensation[S]
 Work: TypeAlias = Action[Any] | Compensation[Any] | Probe[Any]
+Vouched: TypeAlias = Callable[[S, IdempotencyKey], S]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TASK_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -52,7 +54,9 @@ class Step(Generic[S]):
 
     ``timeout`` limits one call; ``settle_after`` is how long after the last call ended a
     provider's "did not happen" is believed (None: call timeout + 30 s); ``probe_for`` is how long
-    a provider that cannot tell is asked before a person must decide.
+    a provider that cannot tell is asked before a person must decide. ``poll`` spaces the questions
+    for the final word of what was accepted. ``vouched`` gives the state that the step would have
+    returned, from its key, when a person vouches that it took effect.
     """
 
     action: Action[S]
@@ -64,6 +68,8 @@ class Step(Generic[S]):
     settle_after: timedelta | None = None
     probe_for: timedelta = timedelta(hours=1)
     compensation_retry: RetryPolicy = policies.COMPENSATION
+    poll: PollPolicy = policies.POLL
+    vouched: Vouched[S] | None = None
 
     @property
     def name(self) -> str:
@@ -105,6 +111,8 @@ def compensatable(
     timeout: timedelta | None = None,
     settle_after: timedelta | None = None,
     compensation_retry: RetryPolicy = policies.COMPENSATION,
+    poll: PollPolicy = policies.POLL,
+    vouched: Vouched[S] | None = None,
 ) -> Step[S]:
     """A step before the pivot, which its compensation takes back."""
     return Step(
@@ -116,6 +124,8 @@ def compensatable(
         timeout=_limit(action, timeout),
         settle_after=settle_after,
         compensation_retry=compensation_retry,
+        poll=poll,
+        vouched=vouched,
     )
 
 
@@ -128,6 +138,8 @@ def pivot(
     timeout: timedelta | None = None,
     settle_after: timedelta | None = None,
     probe_for: timedelta = timedelta(hours=1),
+    poll: PollPolicy = policies.POLL,
+    vouched: Vouched[S] | None = None,
 ) -> Step[S]:
     """The step that decides: once it happened, the saga only goes forward.
 
@@ -142,6 +154,8 @@ def pivot(
         timeout=_limit(action, timeout),
         settle_after=settle_after,
         probe_for=probe_for,
+        poll=poll,
+        vouched=vouched,
     )
 
 
@@ -151,6 +165,8 @@ def retriable(
     compensation: Compensation[S] | Manual | None = None,
     retry: RetryPolicy = policies.STEP,
     timeout: timedelta | None = None,
+    poll: PollPolicy = policies.POLL,
+    vouched: Vouched[S] | None = None,
 ) -> Step[S]:
     """A step after the pivot; when its retries are used up, a person decides.
 
@@ -162,6 +178,8 @@ def retriable(
         compensation=compensation,
         retry=retry,
         timeout=_limit(action, timeout),
+        poll=poll,
+        vouched=vouched,
     )
 
 
@@ -171,7 +189,8 @@ class Saga(Generic[S]):
 
     ``version`` is raised by hand whenever names, order or roles of the steps change; sagas that
     are under way go on by the definition they were started with. ``timeout`` is the time from
-    start to pivot; past the pivot it only raises an alarm. Raises DefinitionError.
+    start to pivot; past the pivot it only raises an alarm. ``signals`` are those that its steps
+    may wait for. Raises DefinitionError.
     """
 
     name: str
@@ -179,6 +198,7 @@ class Saga(Generic[S]):
     state: type[S]
     timeout: timedelta
     steps: Sequence[Step[S]]
+    signals: Sequence[Signal[S, Any]] = ()
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
@@ -197,18 +217,24 @@ class Saga(Generic[S]):
         """The step of this name. Raises KeyError when there is none."""
         return self.steps[self.index(name)]
 
+    def signal(self, name: str) -> Signal[S, Any] | None:
+        """The signal of this name, if there is one."""
+        return next((signal for signal in self.signals if signal.name == name), None)
+
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {step.name: position for position, step in enumerate(self.steps)}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes exactly when names, order, roles, compensations or probes change."""
+        """Changes exactly when names, order, roles, compensations, probes or signals change."""
         shape = [
             [step.role, *(work.name for work in step.works()), type(step.compensation).__name__]
             for step in self.steps
         ]
-        return hashlib.sha256(json.dumps([self.name, shape]).encode()).hexdigest()[:16]
+        waited_for = [sorted(signal.name for signal in self.signals)] if self.signals else []
+        told = json.dumps([self.name, shape, *waited_for])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _faults(saga: Saga[Any]) -> Iterator[str]:
@@ -222,6 +248,7 @@ def _faults(saga: Saga[Any]) -> Iterator[str]:
         yield "it has no steps"
     yield from _faults_of_order([step.role for step in saga.steps])
     yield from _faults_of_names(work.name for step in saga.steps for work in step.works())
+    yield from _faults_of_signals([signal.name for signal in saga.signals])
     for step in saga.steps:
         yield from _faults_of_step(step)
 
@@ -245,6 +272,14 @@ def _faults_of_names(names: Iterable[str]) -> Iterator[str]:
             yield f"the name {name!r} must read like 'payment_refund.call_provider_refund'"
         elif name.startswith("saga."):
             yield f"the name {name!r} begins like the engine's own"
+
+
+def _faults_of_signals(names: Sequence[str]) -> Iterator[str]:
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"the signal {name!r} is defined {times} times"
+        if not _NAME.fullmatch(name):
+            yield f"the signal's name {name!r} must be lower case letters, digits and _"
 
 
 def _faults_of_step(step: Step[Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from pydantic import BaseModel
 from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from saga import queries, store
 from saga.call import Call
 from saga.crashpoints import around
-from saga.database import committing
+from saga.database import busy, committing
 from saga.definition import Saga
 from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused, StartError
 from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
@@ -29,10 +30,12 @@ from saga.registry import Registry
 from saga.routing import publication
 from saga.row import Row
 from saga.runtime import Delivery, Runtime
+from saga.signals import Received, receive
 from saga.store import Record
-from saga.task import S, Transactional, TransactionalCompensation
+from saga.task import Transactional, TransactionalCompensation
 from saga.timing import Timing
 from saga.transaction import Transaction
+from saga.waiting import S
 
 log = structlog.get_logger("saga")
 
@@ -65,7 +68,7 @@ class Engine:
         self.registry = Registry(sagas)
         self.publisher = publisher
         self.timing = timing or Timing()
-        self._runtime = Runtime(database=database, registry=self.registry, timing=self.timing)
+        self.runtime = Runtime(database=database, registry=self.registry, timing=self.timing)
 
     def start(
         self,
@@ -117,7 +120,7 @@ class Engine:
             if saga_id is not None and queries.exists(connection, saga_id):
                 raise StartError(f"another saga has the id {saga_id} already")
         first = publication(saga, row)
-        after_commit(session, lambda: self._publish_or_leave(first))
+        after_commit(session, lambda: self.publish_or_leave(first))
         return Started(saga_id=row.saga_id, status=row.status, is_new=True)
 
     def earlier(
@@ -168,6 +171,38 @@ class Engine:
             raise IdempotencyKeyReused(key, saga_id)
         return Started(saga_id=saga_id, status=Status(status), is_new=False)
 
+    def signal(
+        self,
+        session: Session,
+        saga_id: UUID,
+        name: str,
+        payload: BaseModel | Mapping[str, Any],
+        *,
+        signal_id: str | None = None,
+        actor: str | None = None,
+    ) -> Received:
+        """Tell a saga something inside the caller's own transaction; early or late is the same.
+
+        What waits for it goes on after the commit; else it stays until a step begins to wait. The
+        same ``signal_id`` is taken once; without one, each call is another signal. Raises
+        SagaNotFound, SagaIsOver, SagaBusy, BadSignal for a name, payload or id that cannot be, or
+        NotAllowedNow where this process does not know the saga's definition.
+        """
+        with busy(saga_id):
+            received, followup = receive(
+                self.runtime,
+                session.connection(),
+                saga_id,
+                name,
+                payload,
+                signal_id=signal_id,
+                actor=actor,
+            )
+        if isinstance(followup, Publish):
+            wakes = followup.publication
+            after_commit(session, lambda: self.publish_or_leave(wakes))
+        return received
+
     def run(self, task: str, saga_id: UUID, *, epoch: int, delivery: Delivery) -> Followup:
         """Do what a message asks, if it may; say what follows.
 
@@ -177,9 +212,9 @@ class Engine:
         place = self.registry.places[task]
         match place.work:
             case Transactional() | TransactionalCompensation():
-                return Transaction(self._runtime, place, saga_id, epoch, delivery).run()
+                return Transaction(self.runtime, place, saga_id, epoch, delivery).run()
             case _:
-                return Call(self._runtime, place, saga_id, epoch, delivery).run()
+                return Call(self.runtime, place, saga_id, epoch, delivery).run()
 
     def send_compensations(self, saga_id: UUID) -> Followup:
         """Publish the compensations of a saga that just turned back, unless that was done.
@@ -217,7 +252,8 @@ class Engine:
             error=None,
         )
 
-    def _publish_or_leave(self, chain: Publication) -> None:
+    def publish_or_leave(self, chain: Publication) -> None:
+        """Hand a chain to the broker, or leave it to recovery: what it says is committed."""
         try:
             self.publish(chain)
         except BrokerAway as away:

@@ -8,8 +8,16 @@ SagaError
 ├── NotFound                   what is named does not exist
 │   └── SagaNotFound           no saga has this id
 ├── Conflict                   what is asked is not allowed as things stand now
+│   ├── NotAllowedNow          the saga stands where an operator may not do that
+│   ├── MovedSince             the saga is not as the operator saw it
+│   ├── SagaBusy               a worker has the saga's row just now
+│   ├── SagaIsOver             a signal came for a saga at rest
+│   └── AlreadySo              a pause that is there, or a resumption of what is not paused
 ├── InvalidInput               what is asked is never allowed: one field is wrong
+│   ├── BadSignal              its name, its payload or its id is not what the saga knows
+│   └── BadIntervention        its reason, step, outcome, evidence or state cannot be
 ├── StepMisbehaved             a step did what only the engine may do
+├── SignalMissed               what a step waited for did not come in time
 ├── SagaFailed                 a task's last word: its saga is FAILED
 ├── MovedMeanwhile             a locked row was not as it was read; nothing was written
 └── Said                       what a step may say about its own outcome
@@ -48,11 +56,13 @@ class NotFound(SagaError):
 class Conflict(SagaError):
     """What is asked is not allowed as things stand now.
 
-    ``field`` is the input that asks it, as on the wire; ``saga_id`` the saga in the way.
+    ``field`` is the input that asks it, as on the wire; ``saga_id`` the saga in the way;
+    ``allowed`` what an operator may do to it now.
     """
 
     field: str | None = None
     saga_id: UUID | None = None
+    allowed: Sequence[str] | None = None
 
 
 class InvalidInput(SagaError):
@@ -103,8 +113,85 @@ class SagaNotFound(NotFound):
         super().__init__(f"no saga has the id {saga_id}; `saga list` shows those that exist")
 
 
+class NotAllowedNow(Conflict):
+    """An operator asked for ``what``, which the saga's standing does not allow."""
+
+    def __init__(
+        self, saga_id: UUID, what: str, status: str, why: str, allowed: Sequence[str]
+    ) -> None:
+        self.saga_id = saga_id
+        self.what = what
+        self.allowed = tuple(allowed)
+        super().__init__(
+            f"saga {saga_id} is {status}, and {what} is not allowed now: {why}; "
+            f"allowed: {', '.join(self.allowed) or 'nothing'}"
+        )
+
+
+class MovedSince(Conflict):
+    """The saga is at ``version`` by now, not at the one that the operator expected."""
+
+    field = "version"
+
+    def __init__(
+        self, saga_id: UUID, expected: int, version: int, status: str, allowed: Sequence[str]
+    ) -> None:
+        self.saga_id = saga_id
+        self.expected = expected
+        self.version = version
+        self.allowed = tuple(allowed)
+        super().__init__(
+            f"saga {saga_id} is at version {version} by now ({status}), not at {expected}: look at "
+            f"it again (saga show {saga_id}); allowed: {', '.join(self.allowed) or 'nothing'}"
+        )
+
+
+class SagaBusy(Conflict):
+    """A worker has had the saga's row for some seconds. Nothing was done; try again."""
+
+    def __init__(self, saga_id: UUID) -> None:
+        self.saga_id = saga_id
+        super().__init__(f"saga {saga_id} is being worked on just now; try again in some seconds")
+
+
+class SagaIsOver(Conflict):
+    """A signal came for a saga that is at rest."""
+
+    def __init__(self, saga_id: UUID, status: str) -> None:
+        self.saga_id = saga_id
+        super().__init__(f"saga {saga_id} is {status} and takes no signals any more")
+
+
+class AlreadySo(Conflict):
+    """What is to be paused is paused already, or what is to be resumed is not."""
+
+
+class BadSignal(InvalidInput):
+    """A signal that the saga's definition cannot take; ``field`` is what is wrong with it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(f"{field} {message}")
+
+
+class BadIntervention(InvalidInput):
+    """An operator's input that can never be right; ``field`` is what is wrong with it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(f"{field} {message}")
+
+
 class StepMisbehaved(SagaError):
     """A step did what only the engine may do, such as committing its own transaction."""
+
+
+class SignalMissed(SagaError):
+    """The signal that a step waited for did not come in time."""
+
+    def __init__(self, signal: str) -> None:
+        self.signal = signal
+        super().__init__(f"the signal {signal} did not come in time")
 
 
 class SagaFailed(SagaError):

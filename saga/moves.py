@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from saga.position import Status, StopReason
+from saga.position import Intervention, Paused, Status, StopReason, WaitingFor
 from saga.task import Effect
 
 Effects: TypeAlias = Mapping[str, Effect]
@@ -20,7 +20,9 @@ class Advance:
 
 @dataclass(frozen=True)
 class Complete:
-    """The last step is done."""
+    """The last step is done. ``effects`` is what a person vouched for beyond it."""
+
+    effects: Effects = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,32 @@ class Retry:
     effect: Effect
 
 
-@dataclass(frozen=True)
-class Poll:
-    """The provider took the order: ask for its final word ``after`` this long, at no cost."""
+@dataclass(frozen=True, kw_only=True)
+class WaitFor:
+    """Wait for ``what`` at no cost, ``after`` this long at most, or until ``signal`` comes.
 
+    ``effect`` is what is known of the step now.
+    """
+
+    what: Literal[WaitingFor.POLL, WaitingFor.SIGNAL, WaitingFor.SLEEP]
     after: timedelta
+    signal: str | None = None
+    effect: Effect
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeIn:
+    """The signal that the step waited for is there: call the step again.
+
+    ``accepted``: the other system has taken the order, and its final word is still to come.
+    """
+
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Keep:
+    """A signal that nothing waits for yet: write down that it came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +96,15 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True)
 class Fail:
-    """Park the saga and raise an alarm: a person must decide. ``advice`` says what about."""
+    """Park the saga and raise an alarm: a person must decide. ``advice`` says what about.
+
+    ``going_back``: it happened at the compensation of ``step``, on the way back for this reason.
+    """
 
     advice: str
     effects: Effects = field(default_factory=dict)
+    step: str | None = None
+    going_back: StopReason | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +112,62 @@ class Dispatch:
     """Publish what the saga stands at.
 
     ``overdue``: raise the alarm of a saga that is past its time and cannot go back;
-    ``taken_over``: from a worker that was lost.
+    ``taken_over``: from a worker that was lost; ``hurried``: by an operator, before its time.
     """
 
     overdue: bool = False
     taken_over: bool = False
+    hurried: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitOn:
+    """Nothing ended the wait yet. ``overdue``: raise that alarm."""
+
+    overdue: bool
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Only write down why to stop: the call in hand, or its probe, is to end first."""
+
+    reason: StopReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopen:
+    """A person decided about a FAILED saga: it goes on as ``status``, with fresh attempts and time.
+
+    ``reason`` is why it goes back, if it does. ``new_key``: its step gets a new generation of its
+    idempotency key. ``then`` is the move to make right after it, in the same transaction; None:
+    publish what the saga stands at.
+    """
+
+    by: Intervention
+    status: Literal[Status.RUNNING, Status.COMPENSATING]
+    reason: StopReason | None = None
+    effects: Effects = field(default_factory=dict)
+    new_key: bool = False
+    then: "Move | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolve:
+    """Write down what a person found out, and stay FAILED."""
+
+    effects: Effects
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Let nothing be done to the saga, and stop its clock; a call in hand ends first."""
+
+    what: Paused
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on from where it was paused."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +187,20 @@ Move: TypeAlias = (
     Advance
     | Complete
     | Retry
-    | Poll
+    | WaitFor
+    | TakeIn
+    | Keep
     | AskProbe
     | Compensate
     | Rest
     | Fail
     | Dispatch
+    | WaitOn
+    | Stop
+    | Reopen
+    | Resolve
+    | Pause
+    | Resume
     | LookAgain
     | Note
 )

@@ -12,12 +12,20 @@ from saga.moves import (
     Complete,
     Dispatch,
     Fail,
+    Keep,
     LookAgain,
     Move,
     Note,
-    Poll,
+    Pause,
+    Reopen,
+    Resolve,
     Rest,
+    Resume,
     Retry,
+    Stop,
+    TakeIn,
+    WaitFor,
+    WaitOn,
 )
 from saga.position import Event, FoundNothing, Position, Status, Succeeded, WaitingFor
 from saga.task import Effect
@@ -28,7 +36,9 @@ def what_follows(saga: Saga[Any], at: Position, event: Event) -> str:
     return _words(saga, at, decide(saga, at, event))
 
 
-def _words(saga: Saga[Any], at: Position, move: Move) -> str:
+def _words(  # noqa: PLR0912 - one line a move
+    saga: Saga[Any], at: Position, move: Move
+) -> str:
     match move:
         case Advance(to):
             return f"{to} comes next"
@@ -36,15 +46,25 @@ def _words(saga: Saga[Any], at: Position, move: Move) -> str:
             return f"the saga is {Status.COMPLETED}"
         case Retry():
             return f"retry {at.attempt} follows"
-        case Poll() | Dispatch():
+        case Dispatch() | TakeIn():
             return f"{at.step} is sent to the workers again"
+        case WaitFor() | WaitOn():
+            return f"{at.step} waits on"
+        case Reopen(then=then):
+            return "it goes on" if then is None else _words(saga, at, then)
+        case Stop():
+            return "it stops after the call in hand"
+        case Pause():
+            return "nothing is done until it is resumed"
+        case Resume():
+            return "it goes on"
         case AskProbe():
             return _asked(saga, at, move)
         case Compensate() | Rest() | Fail():
             return _gone_back(saga, at, move)
         case LookAgain():
             return "all stays as it is"
-        case Note():
+        case Note() | Keep() | Resolve():
             return "it is written down"
     assert_never(move)
 

@@ -26,15 +26,48 @@ class WaitingFor(StrEnum):
 
     PROBE = "probe"
     POLL = "poll"
+    SIGNAL = "signal"
+    SLEEP = "sleep"
     SECOND_LOOK = "second_look"
 
 
 class StopReason(StrEnum):
-    """Why a saga stopped going forward; TIMEOUT alone makes it rest as TIMEOUT."""
+    """Why a saga stopped going forward; TIMEOUT alone makes it rest as TIMEOUT.
+
+    ORDERED: a person had it compensated, past the pivot too.
+    """
 
     REFUSED = "refused"
     GAVE_UP = "gave_up"
     TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    ORDERED = "ordered"
+
+
+class Paused(StrEnum):
+    """What was paused: this saga alone, its type, or the step where it stands."""
+
+    SAGA = "saga"
+    TYPE = "type"
+    STEP = "step"
+
+
+class Intervention(StrEnum):
+    """What an operator may do to a saga."""
+
+    RETRY = "retry"
+    COMPENSATE = "compensate"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESOLVE = "resolve"
+
+
+class Outcome(StrEnum):
+    """What a person found out about a step, or about a whole saga."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +76,10 @@ class Position:
 
     ``attempt`` counts the attempts of the current step, or of its compensation while
     COMPENSATING, this one included. ``call_ended_at`` is when the last call to the other system
-    ended at the latest. ``looks`` counts the second looks taken.
+    ended at the latest. ``looks`` counts the second looks taken, ``polls`` the answers "accepted,
+    not final". ``not_before`` is when a wait ends, ``signal`` the name that may end it early. While
+    ``paused``, the saga's clock stands at ``paused_at``. ``failed_from`` is what it was before
+    FAILED.
     """
 
     status: Status
@@ -58,13 +94,24 @@ class Position:
     call_ended_at: datetime | None = None
     overdue: bool = False
     looks: int = 0
+    polls: int = 0
+    not_before: datetime | None = None
+    signal: str | None = None
+    paused: Paused | None = None
+    paused_at: datetime | None = None
+    failed_from: Status | None = None
 
     def effect(self, step: str) -> Effect:
         return self.effects.get(step, Effect.NOT_STARTED)
 
     @property
     def is_over_time(self) -> bool:
-        return self.now >= self.timeout_at
+        return (self.paused_at or self.now) >= self.timeout_at
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a wait is under way: for a time, or for a signal until a time."""
+        return self.not_before is not None and self.not_before > self.now
 
 
 @dataclass(frozen=True)
@@ -77,11 +124,30 @@ class Succeeded:
     believed: Effect | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """The provider took the order; its final word comes later."""
+    """The provider took the order; its final word comes later.
 
-    after: timedelta
+    ``after``: when to ask for it, by the step's policy where None; ``signal`` may tell it sooner.
+    """
+
+    after: timedelta | None = None
+    signal: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitsForSignal:
+    """The step cannot go on before a signal comes, for which it waits ``timeout`` at most."""
+
+    signal: str
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
+class Sleeps:
+    """The step has done nothing yet and wants to be called at ``until``."""
+
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -134,9 +200,32 @@ class Due:
     """The time came at which recovery looks at an unclaimed saga."""
 
 
+@dataclass(frozen=True)
+class Signalled:
+    """A signal of this name is there, and what it tells is in the state."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervened:
+    """An operator asks for something, and may: see ``decide.why_not``.
+
+    RESOLVE has an ``outcome``, of the whole saga where ``step`` is None.
+    """
+
+    what: Intervention
+    step: str | None = None
+    outcome: Outcome | None = None
+
+
 Event: TypeAlias = (
     Succeeded
     | Accepted
+    | WaitsForSignal
+    | Sleeps
+    | Signalled
+    | Intervened
     | RefusedFinally
     | AttemptFailed
     | WorkerLost

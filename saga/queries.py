@@ -1,18 +1,21 @@
 """Every statement that reads rows for the engine, with the lock that its caller needs."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from saga.position import Status
 from saga.registry import Kind, Place
-from saga.row import COLUMNS, Row
+from saga.row import COLUMNS, PAUSE, Row
 
 _SELECT = f"SELECT {COLUMNS}, clock_timestamp() AS now FROM saga_state"  # noqa: S608
 
 _OURS = {
-    Kind.ACTION: "status = 'RUNNING' AND (waiting_for IS NULL OR waiting_for = 'poll')",
+    Kind.ACTION: "status = 'RUNNING' AND (waiting_for IS NULL OR waiting_for IN ('poll', 'sleep'))",
     Kind.COMPENSATION: "status = 'COMPENSATING'",
     Kind.PROBE: "waiting_for IN ('probe', 'second_look')",
 }
@@ -21,7 +24,7 @@ _OURS = {
 _LOCK_FOR = {
     kind: f"""
 SELECT {COLUMNS}, clock_timestamp() AS now,
-       set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
+       set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true), {PAUSE}
 FROM saga_state
 WHERE saga_id = %(saga_id)s AND epoch = %(epoch)s AND current_step = %(step)s AND {ours}
   AND claimed_by IS NULL AND (not_before IS NULL OR not_before <= clock_timestamp())
@@ -33,7 +36,10 @@ FOR UPDATE SKIP LOCKED"""  # noqa: S608
 def lock_for(
     connection: Connection, place: Place, saga_id: UUID, *, epoch: int, idle_limit: timedelta
 ) -> Row | None:
-    """The row, locked, if a message for this place and epoch may act on it now; else None."""
+    """The row, locked, if a message for this place and epoch may act on it now; else None.
+
+    Only pauses are not looked at yet: ``paused`` and ``pause`` tell of them.
+    """
     params = {
         "saga_id": str(saga_id),
         "epoch": epoch,
@@ -81,7 +87,10 @@ def due(connection: Connection, *, lease: timedelta, most: int) -> list[UUID]:
 
 def lock_due(connection: Connection, saga_id: UUID, *, lease: timedelta) -> Row | None:
     """The row, locked, if it is still due and nobody else has it."""
-    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s AND {_DUE} FOR UPDATE SKIP LOCKED"
+    sql = (
+        f"SELECT {COLUMNS}, clock_timestamp() AS now, {PAUSE} FROM saga_state "  # noqa: S608
+        f"WHERE saga_id = %(saga_id)s AND {_DUE} FOR UPDATE SKIP LOCKED"
+    )
     params = {"saga_id": str(saga_id), "lease": lease}
     found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
     return None if found is None else Row.read(found)
@@ -125,6 +134,105 @@ def holder_of(connection: Connection, business_key: str) -> tuple[UUID, Status] 
     sql = "SELECT saga_id, status FROM saga_state WHERE business_key = %(key)s AND holds_key"
     found = connection.exec_driver_sql(sql, {"key": business_key}).one_or_none()
     return None if found is None else (found[0], Status(found[1]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSignal:
+    """A signal as it came. ``payload`` is the JSON of its model; ``number`` is the engine's own."""
+
+    number: int
+    name: str
+    signal_id: str
+    payload: Mapping[str, Any]
+    received_at: datetime
+    consumed_at: datetime | None
+
+
+_SIGNAL = (
+    "SELECT id AS number, name, signal_id, payload, received_at, consumed_at FROM saga_signal "
+)
+
+
+def first_signal(connection: Connection, saga_id: UUID, *, name: str) -> StoredSignal | None:
+    """The oldest signal of this name that no step has taken in."""
+    sql = (
+        f"{_SIGNAL} WHERE saga_id = %(saga_id)s AND name = %(name)s AND consumed_at IS NULL "
+        "ORDER BY id LIMIT 1"
+    )
+    params = {"saga_id": str(saga_id), "name": name}
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else StoredSignal(**found)
+
+
+def signal_of(connection: Connection, saga_id: UUID, *, signal_id: str) -> StoredSignal | None:
+    """The signal that came under its sender's id."""
+    sql = f"{_SIGNAL} WHERE saga_id = %(saga_id)s AND signal_id = %(signal_id)s"
+    params = {"saga_id": str(saga_id), "signal_id": signal_id}
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else StoredSignal(**found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedPause:
+    """A pause that was ended, and some of whose sagas may not go on yet."""
+
+    number: int
+    saga_type: str
+    step: str | None
+    at: datetime
+    resumed_at: datetime
+    resumed_by: str
+    resume_reason: str
+    is_settling: bool
+
+
+def ended_pauses(connection: Connection, *, settling: timedelta) -> list[EndedPause]:
+    """Pauses to lift. Those ended less than ``settling`` ago may still be met by a latecomer."""
+    sql = (
+        "SELECT id AS number, saga_type, step, at, resumed_at, resumed_by, resume_reason, "
+        "resumed_at > clock_timestamp() - %(settling)s AS is_settling "
+        "FROM saga_pause WHERE resumed_at IS NOT NULL AND lifted_at IS NULL ORDER BY id"
+    )
+    found = connection.exec_driver_sql(sql, {"settling": settling}).mappings()
+    return [EndedPause(**pause) for pause in found]
+
+
+_STOOD_STILL = (
+    "saga_type = %(saga_type)s AND status IN ('RUNNING', 'COMPENSATING') "
+    "AND (%(step)s::text IS NULL OR current_step = %(step)s) "
+    "AND (paused IN ('type', 'step') OR (paused IS NULL AND updated_at < %(resumed_at)s))"
+)
+
+
+def stood_still(connection: Connection, pause: EndedPause, *, most: int) -> list[UUID]:
+    """Sagas whose clock stands, or stood, for an ended pause; the longest ones first."""
+    sql = (
+        f"SELECT saga_id FROM saga_state WHERE {_STOOD_STILL} "  # noqa: S608
+        "ORDER BY created_at LIMIT %(most)s"
+    )
+    params = {
+        "saga_type": pause.saga_type,
+        "step": pause.step,
+        "resumed_at": pause.resumed_at,
+        "most": most,
+    }
+    return list(connection.exec_driver_sql(sql, params).scalars())
+
+
+def lock_stood_still(connection: Connection, pause: EndedPause, saga_id: UUID) -> Row | None:
+    """The row, locked, if it still stands for that pause and nobody else has it."""
+    sql = (
+        f"SELECT {COLUMNS}, clock_timestamp() AS now, {PAUSE} FROM saga_state "  # noqa: S608
+        f"WHERE saga_id = %(saga_id)s AND {_STOOD_STILL} FOR UPDATE SKIP LOCKED"
+    )
+    params = {
+        "saga_id": str(saga_id),
+        "saga_type": pause.saga_type,
+        "step": pause.step,
+        "resumed_at": pause.resumed_at,
+    }
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else Row.read(found)
 
 
 def exists(connection: Connection, saga_id: UUID) -> bool:

@@ -4,8 +4,9 @@ It never runs business code. Any number may run at once; each row is locked, dec
 by itself, and published after its commit.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,19 +17,25 @@ from saga import queries, store
 from saga.circumstances import Circumstances
 from saga.database import committing
 from saga.decide import decide
+from saga.definition import Saga
 from saga.engine import Engine
+from saga.errors import SignalMissed
 from saga.followup import BrokerAway, Followup, Lane, Publish
-from saga.moves import Dispatch, Move
-from saga.position import Due
+from saga.moves import Dispatch, Move, Pause
+from saga.position import RESTING, Due, WaitingFor
+from saga.queries import EndedPause
 from saga.routing import lane
 from saga.row import Row
 from saga.settlement import apply
+from saga.settlement.interventions import resume
 
 log = structlog.get_logger("saga")
 
 PULSE = "recovery"
 _STUCK_AFTER = timedelta(minutes=1)
 _MOST_STUCK = 20
+# Whoever met a pause just before it ended has committed that by then.
+_PAUSE_SETTLES = timedelta(minutes=1)
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Pass:
 
     due: int = 0
     published: int = 0
+    resumed: int = 0
     failed: int = 0
     stuck: list[UUID] = field(default_factory=list)
     lengths: dict[Lane, int] = field(default_factory=dict)
@@ -56,6 +64,7 @@ class Recovery:
         Stops early when the broker is away: what is not published stays due.
         """
         done = Pass()
+        self._lift(done)
         with committing(self._engine.database) as connection:
             due = queries.due(connection, lease=self._timing.lease, most=self._timing.batch)
         for saga_id in due:
@@ -71,6 +80,47 @@ class Recovery:
         self._report(done)
         return done
 
+    def _lift(self, done: Pass) -> None:
+        """Let the sagas of ended pauses go on, a bounded number a pass."""
+        with committing(self._engine.database) as connection:
+            ended = queries.ended_pauses(connection, settling=_PAUSE_SETTLES)
+        for pause in ended:
+            with committing(self._engine.database) as connection:
+                stood = queries.stood_still(connection, pause, most=self._timing.batch)
+                if not stood and not pause.is_settling:
+                    store.lift(connection, pause.number)
+            for saga_id in stood:
+                try:
+                    self._resume(pause, saga_id, done)
+                except BrokerAway as away:
+                    log.warning("broker away, nothing more is resumed", why=str(away))
+                    return
+                except Exception:
+                    done.failed += 1
+                    log.exception("alarm", saga_id=str(saga_id), why="it cannot be resumed")
+
+    def _resume(self, pause: EndedPause, saga_id: UUID, done: Pass) -> None:
+        with committing(self._engine.database) as connection:
+            row = queries.lock_stood_still(connection, pause, saga_id)
+            saga = self._definition(row) if row is not None else None
+            if row is None or saga is None:
+                return
+            told = replace(
+                self._by, actor=pause.resumed_by, detail={"because": pause.resume_reason}
+            )
+            # Where no message met the pause, the clock stood from its beginning all the same.
+            stood = pause.resumed_at - max(pause.at, row.updated_at)
+            followup = resume(connection, saga, row, told, stood=max(stood, timedelta(0)))
+        done.resumed += 1
+        if isinstance(followup, Publish):
+            self._engine.publish(followup.publication)
+            done.published += 1
+
+    def _definition(self, row: Row) -> Saga[Any] | None:
+        saga = self._engine.registry.find(row.saga_type, row.definition_version)
+        known = saga is not None and any(step.name == row.step for step in saga.steps)
+        return saga if known else None
+
     def _look_at(self, saga_id: UUID, done: Pass) -> None:
         with committing(self._engine.database) as connection:
             row = queries.lock_due(connection, saga_id, lease=self._timing.lease)
@@ -83,15 +133,30 @@ class Recovery:
             done.published += 1
 
     def _move(self, connection: Connection, row: Row, done: Pass) -> Followup | None:
-        saga = self._engine.registry.find(row.saga_type, row.definition_version)
-        if saga is None or all(step.name != row.step for step in saga.steps):
+        saga = self._definition(row)
+        if saga is None:
             self._unknown(connection, row)
+            return None
+        if (row.paused is not None or row.pause is not None) and not row.claimed:
+            self._stand_still(connection, saga, row)
             return None
         move = decide(saga, row, Due())
         if self._is_on_its_way(row, move, done):
             store.postpone(connection, row, after=self._timing.patience)
             return None
-        return apply(connection, saga, row, move, self._by)
+        by = self._by
+        if row.waiting_for is WaitingFor.SIGNAL and row.signal and not row.is_waiting:
+            by = replace(by, error=SignalMissed(row.signal))
+        return apply(connection, saga, row, move, by)
+
+    def _stand_still(self, connection: Connection, saga: Saga[Any], row: Row) -> None:
+        """Nothing wakes a paused saga but its resumption; a second look waits for that, too."""
+        if row.status in RESTING:
+            store.postpone(connection, row, after=self._timing.unknown_again)
+        elif row.paused is None and row.pause is not None:
+            apply(connection, saga, row, Pause(row.pause), self._by)
+        else:
+            store.sit(connection, row)
 
     def _is_on_its_way(self, row: Row, move: Move, done: Pass) -> bool:
         """Whether the saga's message, sent before, may still wait behind many others."""

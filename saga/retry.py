@@ -1,6 +1,7 @@
 """How long to wait between two attempts: pure arithmetic on timedelta."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,7 +33,30 @@ class RetryPolicy:
         return timedelta(seconds=max(1, math.ceil(full * (1 - jitter / 2))))
 
 
+@dataclass(frozen=True)
+class PollPolicy:
+    """How long to wait between two questions for a provider's final word.
+
+    The n-th wait is the n-th of ``waits``; the last of them goes on for as long as it takes.
+    """
+
+    waits: Sequence[timedelta]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "waits", tuple(self.waits))
+        if not self.waits or min(self.waits) <= timedelta(0):
+            raise ValueError("PollPolicy needs waits that are longer than nothing")
+
+    def delay(self, polls: int) -> timedelta:
+        """The wait after ``polls`` others."""
+        return self.waits[min(polls, len(self.waits) - 1)]
+
+
 STEP = RetryPolicy()
 COMPENSATION = RetryPolicy(retries=10, longest=timedelta(minutes=10))
 LOOK = RetryPolicy(retries=10, first=timedelta(seconds=5), longest=timedelta(minutes=10))
 PROBE = RetryPolicy(retries=0, first=timedelta(seconds=5), longest=timedelta(minutes=10))
+
+# As WeChat Pay advises for a refund that is PROCESSING.
+_MINUTES = (1, 1, 1, 1, 1, 5, 10, 20, 30)
+POLL = PollPolicy([timedelta(minutes=minutes) for minutes in _MINUTES])

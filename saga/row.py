@@ -8,15 +8,23 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from saga.position import Position, Status, StopReason, WaitingFor
-from saga.task import Effect
+from saga.position import Paused, Position, Status, StopReason, WaitingFor
+from saga.task import Effect, IdempotencyKey
 
 COLUMNS = (
     "saga_id, saga_type, definition_version, current_step, step_index, state, effects, status, "
     "error_message, retry_count, max_retries, attempt, version, epoch, dispatches, claimed_by, "
     "claim_deadline, call_ended_at, wake_at, not_before, waiting_for, stop_reason, look_at, looks, "
-    "overdue, unknown_since, business_key, timeout_at, started_at, completed_at, created_at"
+    "overdue, unknown_since, business_key, timeout_at, started_at, completed_at, created_at, "
+    "updated_at, signal, polls, generations, paused, paused_at, failed_from"
 )
+
+# Whether the saga's type, or the step where it stands, is paused now.
+PAUSE = """(
+    SELECT CASE WHEN p.step IS NULL THEN 'type' ELSE 'step' END FROM saga_pause AS p
+    WHERE p.saga_type = saga_state.saga_type AND p.resumed_at IS NULL
+      AND (p.step IS NULL OR p.step = saga_state.current_step)
+    ORDER BY p.step NULLS FIRST LIMIT 1) AS pause"""
 
 _NAMES = (*COLUMNS.split(", "), "now")
 
@@ -25,7 +33,8 @@ _NAMES = (*COLUMNS.split(", "), "now")
 class Row(Position):
     """A saga as the database has it, read with the database's time (``now``).
 
-    All instants are aware. ``state`` is the JSON of the saga's state model.
+    All instants are aware. ``state`` is the JSON of the saga's state model. ``pause`` tells
+    whether its type or step is paused now, where the reader asked for that.
     """
 
     saga_id: UUID
@@ -41,7 +50,7 @@ class Row(Position):
     claimed_by: UUID | None
     claim_deadline: datetime | None
     wake_at: datetime | None
-    not_before: datetime | None
+    generations: Mapping[str, int]
     look_at: str | None
     unknown_since: datetime | None
     business_key: str | None
@@ -49,12 +58,16 @@ class Row(Position):
     started_at: datetime
     completed_at: datetime | None
     created_at: datetime
+    updated_at: datetime
+    pause: Paused | None = None
 
     @classmethod
     def read(cls, found: RowMapping) -> Self:
-        """The row of a result that selected COLUMNS and ``clock_timestamp() AS now``."""
+        """The row of a result that selected COLUMNS, ``clock_timestamp() AS now``, maybe PAUSE."""
+        pause = found.get("pause")
         values: dict[str, Any] = {name: found[name] for name in _NAMES}
         waiting_for, stop_reason = values.pop("waiting_for"), values.pop("stop_reason")
+        paused, failed_from = values.pop("paused"), values.pop("failed_from")
         return cls(
             status=Status(values.pop("status")),
             step=values.pop("current_step"),
@@ -62,5 +75,19 @@ class Row(Position):
             claimed=values["claimed_by"] is not None,
             waiting_for=WaitingFor(waiting_for) if waiting_for else None,
             stop_reason=StopReason(stop_reason) if stop_reason else None,
+            paused=Paused(paused) if paused else None,
+            failed_from=Status(failed_from) if failed_from else None,
+            pause=Paused(pause) if pause else None,
             **values,
         )
+
+    def stands_as(self, before: Self) -> bool:
+        """Whether nobody tried or published its step since; signals and pauses may have come."""
+        mine = (self.epoch, self.step, self.attempt, self.dispatches)
+        return mine == (before.epoch, before.step, before.attempt, before.dispatches)
+
+    @property
+    def key(self) -> IdempotencyKey:
+        """The idempotency key of the step where the saga stands."""
+        generation = self.generations.get(self.step, 1)
+        return IdempotencyKey.of(self.saga_id, self.step, generation=generation)

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -12,16 +12,24 @@ from sqlalchemy import Engine as Database
 
 from saga import queries
 from saga.circumstances import Circumstances
-from saga.decide import decide
-from saga.definition import Role, Saga, Work
+from saga.decide import can_stop, decide, stop_reason
+from saga.definition import Saga, Work
 from saga.errors import Refused, StepMisbehaved, TryAgain
 from saga.followup import Drop, Followup, RetryIn
-from saga.position import AttemptFailed, Event, RefusedFinally, WaitingFor
+from saga.position import (
+    Accepted,
+    AttemptFailed,
+    Event,
+    RefusedFinally,
+    Sleeps,
+    WaitsForSignal,
+)
 from saga.registry import Kind, Place, Registry
 from saga.row import Row
 from saga.settlement import apply
-from saga.task import Effect, Forward, IdempotencyKey
+from saga.task import Effect, Forward
 from saga.timing import Timing
+from saga.waiting import PollAgain, SleepUntil, Wait, Waits
 
 # While the database is away, its message waits about this long in the broker.
 _HOLD = timedelta(seconds=1)
@@ -53,10 +61,12 @@ class Runtime:
         row = queries.lock_for(connection, place, saga_id, epoch=epoch, idle_limit=idle_limit)
         if row is None:
             return Drop(queries.why_not(connection, place, saga_id, epoch=epoch))
+        if row.paused is not None or row.pause is not None:
+            return Drop("paused")
         saga = self.registry.find(row.saga_type, row.definition_version)
         if saga is None or row.step not in {step.name for step in saga.steps}:
             return Drop("unknown definition")
-        if place.kind is Kind.ACTION and _must_stop(saga, row):
+        if place.kind is Kind.ACTION and can_stop(saga, row) and stop_reason(row) is not None:
             return Drop("its time is over")
         return saga, row
 
@@ -68,12 +78,18 @@ class Runtime:
         return apply(connection, saga, row, move, by)
 
 
-def _must_stop(saga: Saga[Any], row: Row) -> bool:
-    """Whether recovery, not another attempt, has the word: the saga's time before the pivot."""
-    step = saga.step(row.step)
-    if step.role is Role.RETRIABLE or row.waiting_for is WaitingFor.POLL:
-        return False
-    return row.stop_reason is not None or row.is_over_time
+def waits(saga: Saga[Any], said: Waits) -> Accepted | WaitsForSignal | Sleeps:
+    """What it means that a step waits. Raises StepMisbehaved for a signal nobody can send."""
+    if isinstance(said, SleepUntil):
+        return Sleeps(said.instant)
+    if said.signal is not None and saga.signal(said.signal) is None:
+        raise StepMisbehaved(f"{saga.name} has no signal {said.signal!r}; see Saga(signals=…)")
+    match said:
+        case Wait(signal=signal, timeout=timeout):
+            return WaitsForSignal(signal=signal, timeout=timeout)
+        case PollAgain(after=after, signal=early):
+            return Accepted(after=after, signal=early)
+    assert_never(said)
 
 
 def failure(error: Exception, *, external: bool) -> AttemptFailed | RefusedFinally:
@@ -106,7 +122,6 @@ def counted(row: Row) -> Row:
 
 def forward(row: Row) -> Forward:
     """What a compensation may know of its step."""
-    key = IdempotencyKey.of(row.saga_id, row.step)
     if row.effect(row.step) is Effect.DONE:
-        return Forward(key, Effect.DONE)
-    return Forward(key, Effect.UNKNOWN)
+        return Forward(row.key, Effect.DONE)
+    return Forward(row.key, Effect.UNKNOWN)

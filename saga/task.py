@@ -8,15 +8,13 @@ in ``saga_state.current_step``, in Flower and in URLs; write them by hand and ne
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
-from typing import Generic, Literal, Self, TypeVar
+from typing import Generic, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-S = TypeVar("S", bound=BaseModel)
+from saga.waiting import S, SleepUntil, Wait, Waits
 
 
 class Effect(StrEnum):
@@ -57,17 +55,6 @@ class Forward:
     effect: Literal[Effect.DONE, Effect.UNKNOWN]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PollAgain:
-    """Returned by an external step: accepted, not final; call again ``after`` this long.
-
-    Costs no attempt. The next call with the same key tells the final word.
-    """
-
-    after: timedelta
-    reason: str = "the provider is still at it"
-
-
 @dataclass(frozen=True)
 class Happened(Generic[S]):
     """A probe's answer: the step took effect; ``state`` is what the step would have returned."""
@@ -92,9 +79,9 @@ class Transactional(Generic[S]):
     """A step whose effect is SQL in the engine's own transaction: exactly once."""
 
     name: str
-    function: Callable[[S, Session], S]
+    function: Callable[[S, Session], S | Wait | SleepUntil]
 
-    def __call__(self, state: S, session: Session) -> S:
+    def __call__(self, state: S, session: Session) -> S | Wait | SleepUntil:
         return self.function(state, session)
 
 
@@ -103,9 +90,9 @@ class External(Generic[S]):
     """A step that calls another system, always with the same key: called maybe twice."""
 
     name: str
-    function: Callable[[S, IdempotencyKey], S | PollAgain]
+    function: Callable[[S, IdempotencyKey], S | Waits]
 
-    def __call__(self, state: S, key: IdempotencyKey) -> S | PollAgain:
+    def __call__(self, state: S, key: IdempotencyKey) -> S | Waits:
         return self.function(state, key)
 
 
@@ -154,7 +141,9 @@ class NothingToCompensate:
     """The step leaves nothing behind that its saga's other compensations do not remove."""
 
 
-def transactional(name: str) -> Callable[[Callable[[S, Session], S]], Transactional[S]]:
+def transactional(
+    name: str,
+) -> Callable[[Callable[[S, Session], S | Wait | SleepUntil]], Transactional[S]]:
     """Make a transactional step of a function; it takes effect exactly once.
 
     It must neither commit nor roll back, nor call another system.
@@ -164,7 +153,7 @@ def transactional(name: str) -> Callable[[Callable[[S, Session], S]], Transactio
 
 def external(
     name: str,
-) -> Callable[[Callable[[S, IdempotencyKey], S | PollAgain]], External[S]]:
+) -> Callable[[Callable[[S, IdempotencyKey], S | Waits]], External[S]]:
     """Make an external step of a function; it may be called twice with the same key."""
     return lambda function: External(name, function)
 

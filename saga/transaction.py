@@ -17,14 +17,15 @@ from saga.decide import decide
 from saga.definition import Saga
 from saga.errors import StepMisbehaved
 from saga.followup import Drop, Followup
-from saga.moves import Dispatch
-from saga.position import Succeeded, WorkerLost
+from saga.moves import Dispatch, Fail
+from saga.position import Accepted, Event, Sleeps, Succeeded, WaitsForSignal, WorkerLost
 from saga.registry import Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, counted, failure, forward, hold, returned
+from saga.runtime import Delivery, Runtime, counted, failure, forward, hold, returned, waits
 from saga.settlement import apply, broken_state
 from saga.step_session import StepSession
 from saga.task import Transactional, TransactionalCompensation
+from saga.waiting import SleepUntil, Wait
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,23 @@ class Transaction:
                     self._uncount(count)
                 raise
             if isinstance(admitted, Drop):
+                if count is not None:
+                    self._uncount(count)
                 return admitted
             saga, row = admitted
-            if count is not None and row.version != count.version:
+            if count is not None and not row.stands_as(count):
                 return Drop("moved meanwhile")
             if row.dispatches > 1 and count is None:
                 session.give_back()
                 late = self._count()
                 return self._attempt(began, late) if isinstance(late, Row) else late
-            if count is None:
-                row = counted(row)
+            before, row = row, row if count is not None else counted(row)
             try:
                 event, state = self._work(saga, row, session)
+                if not isinstance(event, Succeeded):
+                    # What waits leaves nothing behind: its SQL is rolled back.
+                    session.give_back()
+                    return self._settle_apart(before, row, event, self._by(began))
                 by = replace(self._by(began), state=state)
                 followup = self.runtime.settle(connection, saga, row, event, by)
                 session.settle()
@@ -109,7 +115,8 @@ class Transaction:
                     if count is not None:
                         self._uncount(count)
                     raise
-                return self._failed(row, error, began, is_counted=count is not None)
+                by = replace(self._by(began), error=error)
+                return self._settle_apart(before, row, _failed(saga, row, error), by)
             else:
                 return followup
         finally:
@@ -117,10 +124,12 @@ class Transaction:
 
     def _work(
         self, saga: Saga[Any], row: Row, session: StepSession
-    ) -> tuple[Succeeded, dict[str, Any] | None]:
+    ) -> tuple[Succeeded | Accepted | WaitsForSignal | Sleeps, dict[str, Any] | None]:
         state = saga.state.model_validate(row.state)
         if isinstance(self.place.work, Transactional):
             new = self.place.work(state, session)
+            if isinstance(new, Wait | SleepUntil):
+                return waits(saga, new), None
             session.flush_whole()
             return Succeeded(), returned(saga.state, self.place.work, new)
         assert isinstance(self.place.work, TransactionalCompensation)
@@ -129,20 +138,24 @@ class Transaction:
         session.flush_whole()
         return Succeeded(known.effect), None
 
-    def _failed(self, before: Row, error: Exception, began: float, *, is_counted: bool) -> Followup:
-        """Record a failed attempt in a transaction of its own; the step's is rolled back."""
+    def _settle_apart(
+        self, before: Row, row: Row, event: Event | Fail, by: Circumstances
+    ) -> Followup:
+        """Record what left nothing behind in a transaction of its own; the step's is rolled back.
+
+        ``before`` is the row as it was admitted, ``row`` the same with this attempt counted in.
+        """
         with committing(self.runtime.database) as connection:
             admitted = self.runtime.admit(connection, self.place, self.saga_id, self.epoch)
             if isinstance(admitted, Drop):
                 return admitted
-            saga, row = admitted
-            if row.version != before.version:
+            saga, now = admitted
+            if not now.stands_as(before):
                 return Drop("moved meanwhile")
-            row = row if is_counted else counted(row)
-            by = replace(self._by(began), error=error)
-            if isinstance(error, ValidationError) and error.title == saga.state.__name__:
-                return apply(connection, saga, row, broken_state(saga, row), by)
-            return self.runtime.settle(connection, saga, row, failure(error, external=False), by)
+            now = replace(now, attempt=row.attempt)
+            if isinstance(event, Fail):
+                return apply(connection, saga, now, event, by)
+            return self.runtime.settle(connection, saga, now, event, by)
 
     def _by(self, began: float | None = None) -> Circumstances:
         return Circumstances(
@@ -152,3 +165,9 @@ class Transaction:
             worker=self.delivery.worker,
             duration=None if began is None else timedelta(seconds=time.monotonic() - began),
         )
+
+
+def _failed(saga: Saga[Any], row: Row, error: Exception) -> Event | Fail:
+    if isinstance(error, ValidationError) and error.title == saga.state.__name__:
+        return broken_state(saga, row)
+    return failure(error, external=False)

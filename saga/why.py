@@ -30,6 +30,8 @@ _REASONS = {
     StopReason.REFUSED: "was refused",
     StopReason.GAVE_UP: "did not succeed",
     StopReason.TIMEOUT: "was not done in time",
+    StopReason.CANCELLED: "was cancelled",
+    StopReason.ORDERED: "is to be taken back, as a person decided",
 }
 
 

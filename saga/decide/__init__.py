@@ -7,10 +7,12 @@ Celery. The rules are those of docs/explanation/protocol.md.
 from typing import Any
 
 from saga.decide.back import compensating
+from saga.decide.bounds import can_stop, stop_reason
 from saga.decide.findings import found, late_success, settle_after
-from saga.decide.forward import give_up, running, stop_reason
-from saga.definition import Role, Saga
-from saga.moves import AskProbe, Dispatch, Move, Retry
+from saga.decide.forward import give_up, running
+from saga.decide.intervene import allowed, intervene, why_not
+from saga.definition import Saga
+from saga.moves import AskProbe, Dispatch, Keep, Move, Retry, TakeIn, WaitOn
 from saga.position import (
     RESTING,
     Due,
@@ -18,14 +20,17 @@ from saga.position import (
     FoundDone,
     FoundNoAnswer,
     FoundNothing,
+    Intervened,
     LateSuccess,
     Position,
+    Signalled,
     Status,
+    StopReason,
     WaitingFor,
     WorkerLost,
 )
 
-__all__ = ["decide", "settle_after"]
+__all__ = ["allowed", "can_stop", "decide", "settle_after", "stop_reason", "why_not"]
 
 
 def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) -> Move:
@@ -41,6 +46,10 @@ def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) 
             return late_success(at, step)
         case FoundDone() | FoundNothing() | FoundNoAnswer():
             return found(saga, at, event, jitter)
+        case Signalled(name):
+            return _signalled(saga, at, name)
+        case Intervened():
+            return intervene(saga, at, event)
     if at.status is Status.COMPENSATING:
         return compensating(saga, at, event, jitter)
     return running(saga, at, event, jitter)
@@ -51,13 +60,23 @@ def _due(saga: Saga[Any], at: Position) -> Move:
         return _lease_lost(saga, at)
     if at.status is not Status.RUNNING or at.waiting_for is WaitingFor.PROBE:
         return Dispatch()
-    step = saga.step(at.step)
-    accepted_pivot = step.role is Role.PIVOT and at.waiting_for is WaitingFor.POLL
-    if step.role is Role.RETRIABLE or accepted_pivot:
-        return Dispatch(overdue=at.is_over_time and not at.overdue)
-    if reason := stop_reason(at):
-        return give_up(saga, at, at.effect(at.step), reason)
-    return Dispatch()
+    known = at.effect(at.step)
+    if can_stop(saga, at) and (reason := stop_reason(at)):
+        return give_up(saga, at, known, reason)
+    overdue = at.is_over_time and not at.overdue
+    if at.is_waiting:
+        return WaitOn(overdue=overdue)
+    if at.waiting_for is WaitingFor.SIGNAL:
+        return give_up(saga, at, known, StopReason.GAVE_UP)
+    return Dispatch(overdue=overdue)
+
+
+def _signalled(saga: Saga[Any], at: Position, name: str) -> Move:
+    """Whatever is not waiting for it, finds it when it begins to."""
+    ends_a_wait = at.waiting_for in {WaitingFor.SIGNAL, WaitingFor.POLL} and at.signal == name
+    if at.status is Status.RUNNING and not at.claimed and ends_a_wait:
+        return TakeIn(accepted=saga.step(at.step).is_external)
+    return Keep()
 
 
 def _lease_lost(saga: Saga[Any], at: Position) -> Move:

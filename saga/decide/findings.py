@@ -52,8 +52,9 @@ def found(
         asked_at = event.asked_at
     match event:
         case FoundDone():
-            gave_up = reason is not StopReason.TIMEOUT
-            return go_forward(saga, replace(at, stop_reason=None) if gave_up else at)
+            # Whoever gave up was wrong; a saga that must not go on goes back all the same.
+            must_stop = reason in {StopReason.TIMEOUT, StopReason.CANCELLED}
+            return go_forward(saga, at if must_stop else replace(at, stop_reason=None))
         case FoundNothing() if asked_at >= ended + settle_after(step):
             if step.role is Role.PIVOT:
                 return go_back(saga, at, reason, {step.name: Effect.NOT_DONE}, look_at=step.name)

@@ -1,38 +1,44 @@
 """Going forward: what comes of a step's attempt, and of a saga whose time has come."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
 
-from saga.decide.back import go_back
+from saga.decide.back import Ended, go_back
+from saga.decide.bounds import can_stop, is_accepted, stop_reason
 from saga.definition import Role, Saga
-from saga.moves import Advance, AskProbe, Complete, Dispatch, Fail, Move, Poll, Retry
+from saga.moves import (
+    Advance,
+    AskProbe,
+    Complete,
+    Dispatch,
+    Fail,
+    Move,
+    Retry,
+    WaitFor,
+)
 from saga.position import (
     Accepted,
     AttemptFailed,
     Position,
     RefusedFinally,
+    Sleeps,
     StopReason,
     Succeeded,
     WaitingFor,
+    WaitsForSignal,
     WorkerLost,
 )
 from saga.task import Effect
 
 
-def running(
-    saga: Saga[Any],
-    at: Position,
-    event: Succeeded | Accepted | RefusedFinally | AttemptFailed | WorkerLost,
-    jitter: float,
-) -> Move:
+def running(saga: Saga[Any], at: Position, event: Ended, jitter: float) -> Move:
     step = saga.step(at.step)
     match event:
         case Succeeded():
             return go_forward(saga, at)
-        case Accepted(after):
-            if step.role is Role.COMPENSATABLE and (reason := stop_reason(at)):
-                return give_up(saga, at, Effect.UNKNOWN, reason)
-            return Poll(after)
+        case Accepted() | WaitsForSignal() | Sleeps():
+            return _wait(saga, at, _waiting(saga, at, event))
         case RefusedFinally():
             return _refused(saga, at)
         case AttemptFailed(effect, after):
@@ -44,6 +50,31 @@ def running(
             move = _try_again(saga, at, _sticky(at, effect), timedelta(0))
             return Dispatch(taken_over=True) if isinstance(move, Retry) else move
     assert_never(event)
+
+
+def _waiting(saga: Saga[Any], at: Position, event: Accepted | WaitsForSignal | Sleeps) -> WaitFor:
+    step, known = saga.step(at.step), at.effect(at.step)
+    # An order that the other system took may come to be; SQL that waits was rolled back.
+    effect = Effect.UNKNOWN if step.is_external else known
+    match event:
+        case Accepted(after=after, signal=signal):
+            wait = step.poll.delay(at.polls) if after is None else after
+            return WaitFor(what=WaitingFor.POLL, after=wait, signal=signal, effect=effect)
+        case WaitsForSignal(signal=signal, timeout=timeout):
+            return WaitFor(what=WaitingFor.SIGNAL, after=timeout, signal=signal, effect=effect)
+        case Sleeps(until):
+            wait = max(until - at.now, timedelta(0))
+            if is_accepted(saga, at):
+                return WaitFor(what=WaitingFor.POLL, after=wait, effect=known)
+            return WaitFor(what=WaitingFor.SLEEP, after=wait, effect=known)
+    assert_never(event)
+
+
+def _wait(saga: Saga[Any], at: Position, wait: WaitFor) -> Move:
+    waiting = replace(at, waiting_for=wait.what)
+    if can_stop(saga, waiting) and (reason := stop_reason(at)):
+        return give_up(saga, at, wait.effect, reason)
+    return wait
 
 
 def _sticky(at: Position, effect: Effect) -> Effect:
@@ -60,19 +91,15 @@ def go_forward(saga: Saga[Any], at: Position) -> Move:
     return Advance(to=saga.steps[index + 1].name)
 
 
-def stop_reason(at: Position) -> StopReason | None:
-    """Why the saga must not go on, if it must not: what was said first, else its time."""
-    return at.stop_reason or (StopReason.TIMEOUT if at.is_over_time else None)
-
-
 def _refused(saga: Saga[Any], at: Position) -> Move:
     step = saga.step(at.step)
     reason = at.stop_reason or StopReason.REFUSED
     if step.role is Role.RETRIABLE:
-        return give_up(saga, at, at.effect(at.step), reason)
+        known = at.effect(at.step)
+        return give_up(saga, at, known if known is Effect.UNKNOWN else Effect.NOT_DONE, reason)
     # An accepted pivot without a probe has nobody else to tell its final word.
-    accepted_pivot = step.role is Role.PIVOT and at.waiting_for is WaitingFor.POLL
-    if at.effect(at.step) is Effect.UNKNOWN and not (accepted_pivot and step.probe is None):
+    is_final = step.role is Role.PIVOT and is_accepted(saga, at) and step.probe is None
+    if at.effect(at.step) is Effect.UNKNOWN and not is_final:
         # The refusal speaks for its own attempt; an earlier one may have taken effect.
         return give_up(saga, at, Effect.UNKNOWN, reason)
     return go_back(saga, at, reason, {at.step: Effect.NOT_DONE})
@@ -80,8 +107,7 @@ def _refused(saga: Saga[Any], at: Position) -> Move:
 
 def _try_again(saga: Saga[Any], at: Position, effect: Effect, wait: timedelta) -> Move:
     step = saga.step(at.step)
-    accepted_pivot = step.role is Role.PIVOT and at.waiting_for is WaitingFor.POLL
-    if step.role is not Role.RETRIABLE and not accepted_pivot and (reason := stop_reason(at)):
+    if can_stop(saga, at) and (reason := stop_reason(at)):
         return give_up(saga, at, effect, reason)
     if not step.retry.allows(at.attempt):
         return give_up(saga, at, effect, StopReason.GAVE_UP)
@@ -92,9 +118,14 @@ def give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) -
     step = saga.step(at.step)
     match step.role, effect:
         case Role.RETRIABLE, _:
+            ended = (
+                f"waited in vain for the signal {at.signal}"
+                if at.waiting_for is WaitingFor.SIGNAL
+                else f"did not succeed in {at.attempt} attempts"
+            )
             return Fail(
-                advice=f"{step.name} did not succeed in {at.attempt} attempts, and past the pivot "
-                "nothing goes back: find out what stands in its way",
+                advice=f"{step.name} {ended}, and past the pivot nothing goes back: find out what "
+                "stands in its way",
                 effects={step.name: effect},
             )
         case _, Effect.UNKNOWN if step.probe is not None:

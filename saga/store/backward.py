@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from saga.moves import Effects
 from saga.position import Status, StopReason
 from saga.row import Row
-from saga.store.transition import NEXT_ATTEMPTS, UNCLAIM, Record, move, transition, writes
+from saga.store.transition import NEXT_ATTEMPTS, UNCLAIM, UNPAUSE, Record, move, transition, writes
 
 _COMPENSATE = transition(
     f"{UNCLAIM}, {NEXT_ATTEMPTS}, status = 'COMPENSATING', current_step = %(step)s, "
@@ -55,9 +55,10 @@ def compensate(
 
 
 _REST = transition(
-    f"{UNCLAIM}, status = %(status)s, stop_reason = %(reason)s, epoch = epoch + 1, attempt = 0, "
-    "completed_at = clock_timestamp(), holds_key = false, not_before = NULL, dispatches = 0, "
-    "signal = NULL, paused = NULL, paused_at = NULL, failed_from = NULL, effects = effects || %(effects)s::jsonb, error_message = coalesce(%(error)s, error_message), "
+    f"{UNCLAIM}, {UNPAUSE}, status = %(status)s, stop_reason = %(reason)s, epoch = epoch + 1, "
+    "attempt = 0, completed_at = clock_timestamp(), holds_key = false, not_before = NULL, "
+    "dispatches = 0, signal = NULL, failed_from = NULL, effects = effects || %(effects)s::jsonb, "
+    "error_message = coalesce(%(error)s, error_message), "
     "look_at = coalesce(%(look_at)s, look_at), "
     "current_step = coalesce(%(look_at)s, current_step), "
     "step_index = coalesce(%(look_index)s, step_index), waiting_for = "
@@ -98,9 +99,13 @@ def rest(
 
 
 _FAIL = transition(
-    f"{UNCLAIM}, status = 'FAILED', epoch = epoch + 1, wake_at = NULL, not_before = NULL, "
-    "failed_from = CASE WHEN status = 'FAILED' THEN failed_from ELSE status END, "
-    "waiting_for = NULL, signal = NULL, paused = NULL, paused_at = NULL, completed_at = NULL, error_message = %(error)s, "
+    f"{UNCLAIM}, {UNPAUSE}, status = 'FAILED', epoch = epoch + 1, wake_at = NULL, "
+    "failed_from = CASE WHEN %(reason)s IS NOT NULL THEN 'COMPENSATING' "
+    "WHEN status = 'FAILED' THEN failed_from ELSE status END, "
+    "stop_reason = coalesce(%(reason)s, stop_reason), "
+    "current_step = coalesce(%(step)s, current_step), "
+    "step_index = coalesce(%(index)s, step_index), waiting_for = NULL, signal = NULL, "
+    "not_before = NULL, completed_at = NULL, error_message = %(error)s, "
     "effects = effects || %(effects)s::jsonb, holds_key = holds_key OR NOT EXISTS ("
     "SELECT FROM saga_state AS other WHERE other.business_key = saga_state.business_key "
     "AND other.holds_key)"
@@ -109,10 +114,29 @@ _FAIL = transition(
 
 @writes
 def fail(
-    connection: Connection, row: Row, record: Record, *, effects: Effects, error: str
+    connection: Connection,
+    row: Row,
+    record: Record,
+    *,
+    effects: Effects,
+    error: str,
+    step: str | None = None,
+    index: int | None = None,
+    reason: StopReason | None = None,
 ) -> Row | None:
     """Park the saga for a person. It keeps its business key, or takes it back if it is free.
 
-    Raises IntegrityError when another saga takes the key in this very moment: try again.
+    With a ``reason`` it failed going back, at the compensation of ``step``. Raises IntegrityError
+    when another saga takes the key in this very moment: try again.
     """
-    return move(connection, _FAIL, row, record, effects=json.dumps(effects), error=error)
+    return move(
+        connection,
+        _FAIL,
+        row,
+        record,
+        effects=json.dumps(effects),
+        error=error,
+        step=step,
+        index=index,
+        reason=reason,
+    )

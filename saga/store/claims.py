@@ -72,7 +72,8 @@ def count_attempt(
 
 _UNCOUNT = """
 UPDATE saga_state SET attempt = attempt - 1
-WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND attempt = %(attempt)s"""
+WHERE saga_id = %(saga_id)s AND epoch = %(epoch)s AND current_step = %(step)s
+  AND attempt = %(attempt)s AND dispatches = %(dispatches)s AND claimed_by IS NULL"""
 
 
 @writes
@@ -81,5 +82,11 @@ def uncount_attempt(connection: Connection, row: Row) -> bool:
 
     False: the saga moved on, or the count was taken back before.
     """
-    params = {"saga_id": str(row.saga_id), "at_version": row.version, "attempt": row.attempt}
+    params = {
+        "saga_id": str(row.saga_id),
+        "epoch": row.epoch,
+        "step": row.step,
+        "attempt": row.attempt,
+        "dispatches": row.dispatches,
+    }
     return connection.exec_driver_sql(_UNCOUNT, params).rowcount == 1

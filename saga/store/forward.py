@@ -16,6 +16,7 @@ from saga.store.transition import (
     EVENT,
     NEXT_ATTEMPTS,
     UNCLAIM,
+    UNPAUSE,
     WAKE,
     WAKE_AFTER,
     Record,
@@ -36,7 +37,7 @@ WITH moved AS (
            t.now + %(timeout)s, t.now, t.now, t.now, %(metadata)s::jsonb
     FROM (SELECT clock_timestamp() AS now) AS t
     ON CONFLICT DO NOTHING
-    RETURNING {COLUMNS}, updated_at
+    RETURNING {COLUMNS}
 ), noted AS ({EVENT}
 )
 SELECT {COLUMNS}, clock_timestamp() AS now FROM moved"""  # noqa: S608 - only our own constants
@@ -103,10 +104,11 @@ def advance(
 
 
 _COMPLETE = transition(
-    f"{UNCLAIM}, status = 'COMPLETED', completed_at = clock_timestamp(), wake_at = NULL, "
-    "holds_key = false, state = %(state)s::jsonb, effects = effects || %(effects)s::jsonb, "
+    f"{UNCLAIM}, {UNPAUSE}, status = 'COMPLETED', completed_at = clock_timestamp(), "
+    "wake_at = NULL, holds_key = false, state = %(state)s::jsonb, "
+    "effects = effects || %(effects)s::jsonb, "
     "waiting_for = NULL, signal = NULL, not_before = NULL, stop_reason = NULL, "
-    "error_message = NULL, paused = NULL, paused_at = NULL, failed_from = NULL"
+    "error_message = NULL, failed_from = NULL"
 )
 
 
@@ -132,6 +134,7 @@ def complete(
 
 _RETRY = transition(
     f"{UNCLAIM}, attempt = %(attempt)s, retry_count = %(attempt)s, error_message = %(error)s, "
+    "waiting_for = CASE WHEN waiting_for <> 'sleep' THEN waiting_for END, "
     f"effects = effects || %(effects)s::jsonb, {CALL_ENDED}, "
     "dispatches = %(dispatches)s, not_before = clock_timestamp() + %(not_before)s, "
     f"wake_at = {WAKE_AFTER}"
@@ -170,31 +173,6 @@ def retry(
         time_ends=time_ends,
         dispatches=dispatches,
     )
-
-
-_POLL = transition(
-    f"{UNCLAIM}, attempt = 0, retry_count = 0, waiting_for = 'poll', dispatches = 0, "
-    "effects = effects || %(effects)s::jsonb, error_message = NULL, "
-    f"{CALL_ENDED}, not_before = clock_timestamp() + %(wake)s, wake_at = {WAKE_AFTER}"
-)
-
-
-@writes
-def poll(
-    connection: Connection,
-    row: Row,
-    record: Record,
-    *,
-    effects: Effects,
-    after: timedelta,
-    time_ends: bool,
-) -> Row | None:
-    """The provider took the order: park, give all attempts back, and ask ``after`` this long.
-
-    ``time_ends`` as for ``retry``.
-    """
-    known = json.dumps(effects)
-    return move(connection, _POLL, row, record, effects=known, wake=after, time_ends=time_ends)
 
 
 _ASK_PROBE = transition(

@@ -31,6 +31,8 @@ CALL_ENDED = "call_ended_at = GREATEST(call_ended_at, clock_timestamp())"
 # Whoever moves a saga on knows its definition.
 UNCLAIM = "claimed_by = NULL, claim_deadline = NULL, unknown_since = NULL"
 
+UNPAUSE = "paused = NULL, paused_at = NULL"
+
 NEXT_ATTEMPTS = (
     "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL, signal = NULL, polls = 0"
 )
@@ -89,7 +91,7 @@ WITH moved AS (
     SET version = version + 1, updated_at = clock_timestamp(), {sets}
     WHERE saga_id = %(saga_id)s AND version = %(at_version)s AND epoch = %(at_epoch)s
       AND claimed_by IS NOT DISTINCT FROM %(at_claim)s::uuid
-    RETURNING {COLUMNS}, updated_at
+    RETURNING {COLUMNS}
 ), noted AS ({EVENT}
 )
 SELECT {COLUMNS}, clock_timestamp() AS now FROM moved"""  # noqa: S608 - only our own constants

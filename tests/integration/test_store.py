@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from saga import Status, queries, store
-from saga.position import StopReason
+from saga.position import Paused, StopReason, WaitingFor
 from saga.row import Row
 from saga.store import Record
 from tests.integration.shop import Shop
@@ -46,8 +46,32 @@ WRITES: dict[str, Write] = {
         time_ends=True,
         dispatches=0,
     ),
-    "poll": lambda c, row, note: store.poll(
-        c, replace(row, attempt=1), note, effects={}, after=SECOND, time_ends=True
+    "wait": lambda c, row, note: store.wait(
+        *(c, replace(row, attempt=1), note),
+        what=WaitingFor.SIGNAL,
+        signal="paid",
+        effects={},
+        after=SECOND,
+        called=True,
+    ),
+    "wait_on": store.wait_on,
+    "take_in": lambda c, row, note: store.take_in(
+        *(c, row, note), state={}, accepted=True, patience=SECOND
+    ),
+    "stop": lambda c, row, note: store.stop(c, row, note, reason=StopReason.CANCELLED),
+    "reopen": lambda c, row, note: store.reopen(
+        *(c, row, note),
+        status=Status.RUNNING,
+        reason=None,
+        effects={},
+        generations={},
+        max_retries=3,
+        timeout=HOUR,
+        patience=SECOND,
+    ),
+    "pause": lambda c, row, note: store.pause(c, row, note, what=Paused.SAGA),
+    "resume": lambda c, row, note: store.resume(
+        *(c, row, note), stood=SECOND, waits=False, dispatches=1, patience=SECOND
     ),
     "ask_probe": lambda c, row, note: store.ask_probe(
         *(c, row, note),
@@ -193,7 +217,7 @@ def test_a_count_is_taken_back_once(shop: Shop, row: Row) -> None:
 def test_the_count_of_a_saga_that_moved_on_is_not_taken_back(shop: Shop, row: Row) -> None:
     with shop.database.begin() as connection:
         count = counted(connection, row)
-        assert WRITES["note"](connection, count, Record(kind="tried"))
+        assert WRITES["dispatch"](connection, count, Record(kind="tried"))
 
         assert not store.uncount_attempt(connection, count)
     assert shop.row(row.saga_id)["attempt"] == count.attempt

@@ -110,7 +110,7 @@ def test_a_compensation_whose_retries_are_used_up_fails_for_a_person(event: Any)
     assert attach.name in move.advice
 
 
-@pytest.mark.parametrize("event", [RefusedFinally(), Accepted(timedelta(seconds=1))])
+@pytest.mark.parametrize("event", [RefusedFinally(), Accepted(after=timedelta(seconds=1))])
 def test_a_compensation_that_is_refused_is_never_swallowed(event: Any) -> None:
     move = decide(device, going_back(device, attach), event)
 

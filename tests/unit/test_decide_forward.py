@@ -7,8 +7,15 @@ import pytest
 
 from saga import Saga
 from saga.decide import decide
-from saga.moves import Advance, Compensate, Complete, Dispatch, Poll, Retry
-from saga.position import Accepted, AttemptFailed, StopReason, Succeeded, WorkerLost
+from saga.moves import Advance, Compensate, Complete, Dispatch, Retry, WaitFor
+from saga.position import (
+    Accepted,
+    AttemptFailed,
+    StopReason,
+    Succeeded,
+    WaitingFor,
+    WorkerLost,
+)
 from saga.task import Effect
 from tests.unit.positions import (
     announce,
@@ -31,6 +38,11 @@ from tests.unit.positions import (
 )
 
 pytestmark = pytest.mark.unit
+
+
+def poll(after: timedelta) -> WaitFor:
+    return WaitFor(what=WaitingFor.POLL, after=after, effect=Effect.UNKNOWN)
+
 
 FAILED = AttemptFailed(Effect.NOT_STARTED)
 CUT_OFF = AttemptFailed(Effect.UNKNOWN)
@@ -149,23 +161,23 @@ def test_a_lost_worker_is_taken_over_at_once(step: Any) -> None:
 
 @pytest.mark.parametrize("step", [refund_call, tell])
 def test_an_order_that_was_accepted_is_asked_for_later_at_no_cost(step: Any) -> None:
-    accepted = Accepted(timedelta(minutes=1))
+    accepted = Accepted(after=timedelta(minutes=1))
 
     # Not even after the last attempt: it costs none.
     position = at(refund, step).in_attempt(4).claimed_by_a_worker()
-    assert decide(refund, position, accepted) == Poll(timedelta(minutes=1))
+    assert decide(refund, position, accepted) == poll(timedelta(minutes=1))
 
 
 def test_a_call_before_the_pivot_may_be_accepted_too() -> None:
-    accepted = Accepted(timedelta(minutes=1))
+    accepted = Accepted(after=timedelta(minutes=1))
 
-    assert decide(device, at(device, make), accepted) == Poll(timedelta(minutes=1))
+    assert decide(device, at(device, make), accepted) == poll(timedelta(minutes=1))
 
 
 def test_a_call_that_is_accepted_after_the_sagas_time_is_not_waited_for() -> None:
     late = at(device, make).over_time().claimed_by_a_worker()
 
-    assert decide(device, late, Accepted(timedelta(hours=1))) == Compensate(
+    assert decide(device, late, Accepted(after=timedelta(hours=1))) == Compensate(
         step=make.name, reason=StopReason.TIMEOUT, effects={make.name: Effect.UNKNOWN}
     )
 
@@ -173,7 +185,7 @@ def test_a_call_that_is_accepted_after_the_sagas_time_is_not_waited_for() -> Non
 def test_a_pivot_that_is_accepted_after_the_sagas_time_is_waited_for() -> None:
     late = at(refund, refund_call).over_time().claimed_by_a_worker()
 
-    assert decide(refund, late, Accepted(timedelta(hours=1))) == Poll(timedelta(hours=1))
+    assert decide(refund, late, Accepted(after=timedelta(hours=1))) == poll(timedelta(hours=1))
 
 
 def test_a_step_that_the_definition_does_not_have_is_nobodys_to_decide() -> None:

@@ -22,6 +22,7 @@ from saga import Engine
 from saga.followup import Lane, Publication
 from saga.tables import metadata
 from settings import Settings
+from tests.unit.kinds import kinds_of
 from workflows import refund
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,38 +137,6 @@ def test_the_columns_of_every_table_are_documented(table: str) -> None:
     indexes = {str(index.name) for index in metadata.tables[table].indexes}
     assert [word for word in described if not word.startswith(f"{table}_")] == columns
     assert indexes <= set(described)
-
-
-def kinds_of(module: ast.Module) -> Iterator[str]:
-    """Every kind of event that the module writes: Record(kind=…) and ….record(…)."""
-    for call in ast.walk(module):
-        if not isinstance(call, ast.Call):
-            continue
-        called = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if isinstance(call.func, ast.Name):
-            called = call.func.id
-        if called == "Record":
-            given = [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
-        else:
-            given = call.args[:1] if called == "record" else []
-        for value in given:
-            yield from texts_of(value, module)
-
-
-def texts_of(value: ast.expr, module: ast.Module) -> Iterator[str]:
-    match value:
-        case ast.Constant(value=str(text)):
-            yield text
-        case ast.IfExp(body=body, orelse=orelse):
-            yield from texts_of(body, module)
-            yield from texts_of(orelse, module)
-        case ast.Name(id=variable):
-            for statement in ast.walk(module):
-                if isinstance(statement, ast.Assign) and any(
-                    isinstance(target, ast.Name) and target.id == variable
-                    for target in statement.targets
-                ):
-                    yield from texts_of(statement.value, module)
 
 
 def test_the_events_that_are_documented_are_those_that_the_code_writes() -> None:

@@ -111,6 +111,8 @@ def standing(step: str, **differences: Any) -> Row:
         started_at=NOON,
         completed_at=None,
         created_at=NOON,
+        updated_at=NOON,
+        generations={},
         effects=dict.fromkeys(STEPS[: STEPS.index(step)] if step in STEPS else [], Effect.DONE),
     )
     return replace(row, **differences)

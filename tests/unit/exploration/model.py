@@ -29,7 +29,7 @@ RUNNING, COMPLETED, COMPENSATING, COMPENSATED, TIMEOUT, FAILED = (each.value for
 NOT_STARTED, DONE, NOT_DONE, UNKNOWN, EFFECT_COMPENSATED, COMPENSATION_FAILED = (
     each.value for each in Effect
 )
-PROBE, POLL, SECOND_LOOK = (each.value for each in WaitingFor)
+PROBE, POLL, SIGNAL, SLEEP, SECOND_LOOK = (each.value for each in WaitingFor)
 OPEN_EFFECTS = frozenset({DONE, UNKNOWN})
 
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple
 
 from saga import Role
 from saga.moves import (
@@ -18,9 +18,9 @@ from saga.moves import (
     LookAgain,
     Move,
     Note,
-    Poll,
     Rest,
     Retry,
+    WaitFor,
 )
 from saga.task import Effect
 from saga.timing import Timing
@@ -70,7 +70,7 @@ def apply(small: Small, row: Row, move: Move, by: By) -> tuple[Row, bool, bool]:
             kept = _with(small, row.effects, {name: effect})
             waits = free._replace(effects=kept, ended=Ended.JUST_NOW, early=True)
             return waits._replace(dispatches=row.dispatches if held else 0), held, False
-        case Poll():
+        case WaitFor():
             kept = _with(small, row.effects, {name: Effect.UNKNOWN})
             waits = free._replace(effects=kept, ended=Ended.JUST_NOW, early=True)
             return waits._replace(attempt=0, waiting_for=POLL, dispatches=0), False, False
@@ -104,7 +104,7 @@ def apply(small: Small, row: Row, move: Move, by: By) -> tuple[Row, bool, bool]:
             return looked, False, False
         case Note():
             return row._replace(effects=effects), False, False
-    assert_never(move)
+    raise AssertionError(f"{move} is not among the model's moves")
 
 
 def _advance(small: Small, fresh: Row, to: str) -> Row:

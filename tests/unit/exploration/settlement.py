@@ -37,7 +37,7 @@ _LONG = timedelta(minutes=2)
 
 EVENTS: Mapping[str, Event] = {
     "succeeded": Succeeded(),
-    "accepted": Accepted(_LONG),
+    "accepted": Accepted(after=_LONG),
     "refused": RefusedFinally(),
     "failed": AttemptFailed(Effect.UNKNOWN),
     "rolled back": AttemptFailed(Effect.NOT_STARTED),

@@ -1,0 +1,249 @@
+"""What operators do: each action checked, decided, written and audited in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from saga import queries, store
+from saga.circumstances import Circumstances, plain
+from saga.database import busy, committing
+from saga.decide import allowed, why_not
+from saga.definition import Saga
+from saga.engine import Engine
+from saga.errors import (
+    AlreadySo,
+    BadIntervention,
+    BusinessKeyTaken,
+    MovedSince,
+    NotAllowedNow,
+    SagaNotFound,
+)
+from saga.followup import Followup, Publish
+from saga.inputs import plain_fault
+from saga.position import Intervened, Intervention, Outcome, Status
+from saga.row import Row
+
+_LONGEST_TEXT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acted:
+    """An action that is written down: where the saga stands after it."""
+
+    saga_id: UUID
+    status: Status
+    version: int
+    allowed: tuple[Intervention, ...]
+
+
+class Operator:
+    """Acts on an engine's sagas in the name of ``actor``.
+
+    Every action takes a ``reason`` and may take the ``version`` that the operator saw; without
+    one it acts on the saga as it is. All raise SagaNotFound, MovedSince, NotAllowedNow (with what
+    is allowed), SagaBusy, and BadIntervention for an input that can never be right; nothing is
+    written then.
+    """
+
+    def __init__(self, engine: Engine, *, actor: str) -> None:
+        self._engine = engine
+        self._actor = actor
+
+    def retry(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
+        """Try what is in hand now; of a FAILED saga with fresh attempts and fresh time."""
+        asked = Intervened(what=Intervention.RETRY)
+        return self._act(saga_id, asked, reason=reason, version=version)
+
+    def compensate(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
+        """Take back all that a FAILED saga did, past the pivot too; see ``preview``."""
+        asked = Intervened(what=Intervention.COMPENSATE)
+        return self._act(saga_id, asked, reason=reason, version=version)
+
+    def cancel(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
+        """Let a RUNNING saga go back, as long as its pivot was not accepted.
+
+        A call in hand ends first; should it be the pivot, and take effect, the saga goes forward.
+        """
+        asked = Intervened(what=Intervention.CANCEL)
+        return self._act(saga_id, asked, reason=reason, version=version)
+
+    def pause(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
+        """Let nothing be begun for the saga, and stop its clock; a call in hand ends first."""
+        asked = Intervened(what=Intervention.PAUSE)
+        return self._act(saga_id, asked, reason=reason, version=version)
+
+    def resume(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
+        """Let a paused saga go on from where it stands."""
+        asked = Intervened(what=Intervention.RESUME)
+        return self._act(saga_id, asked, reason=reason, version=version)
+
+    def resolve(
+        self,
+        saga_id: UUID,
+        *,
+        outcome: Outcome,
+        evidence: str,
+        reason: str,
+        step: str | None = None,
+        state: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> Acted:
+        """Write down what a person found out about a step of a FAILED saga, or about all of it.
+
+        A step in hand that is done lets the saga go forward, one that is not done lets it go back.
+        Without a ``step`` the saga ends COMPLETED or COMPENSATED. ``state`` is laid over what the
+        saga remembers.
+        """
+        asked = Intervened(what=Intervention.RESOLVE, step=step, outcome=outcome)
+        evidence = _text("evidence", evidence)
+        detail = {"outcome": outcome.value, "evidence": evidence}
+        return self._act(
+            saga_id,
+            asked,
+            reason=reason,
+            version=version,
+            detail=detail | ({"step": step} if step else {}),
+            state=state,
+        )
+
+    def pause_type(self, saga_type: str, *, reason: str, step: str | None = None) -> None:
+        """Let nothing be begun for all sagas of a type, or at one step of it. Raises AlreadySo."""
+        self._check_type(saga_type, step)
+        said = _text("reason", reason)
+        with committing(self._engine.database) as connection:
+            is_new = store.pause_type(
+                connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
+            )
+        if not is_new:
+            raise AlreadySo(f"{_shown(saga_type, step)} is paused already")
+
+    def resume_type(self, saga_type: str, *, reason: str, step: str | None = None) -> None:
+        """End such a pause; recovery lets its sagas go on. Raises AlreadySo."""
+        self._check_type(saga_type, step)
+        said = _text("reason", reason)
+        with committing(self._engine.database) as connection:
+            was = store.resume_type(
+                connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
+            )
+        if not was:
+            raise AlreadySo(f"{_shown(saga_type, step)} is not paused")
+
+    def _check_type(self, saga_type: str, step: str | None) -> None:
+        known = [saga for saga in self._engine.registry if saga.name == saga_type]
+        if not known:
+            there_are = ", ".join(sorted({saga.name for saga in self._engine.registry}))
+            raise BadIntervention("sagaType", f"{saga_type!r} is not known; there are: {there_are}")
+        names = [one.name for saga in known for one in saga.steps]
+        if step is not None and step not in names:
+            raise BadIntervention("step", f"{step!r} is none of {', '.join(dict.fromkeys(names))}")
+
+    def _act(
+        self,
+        saga_id: UUID,
+        asked: Intervened,
+        *,
+        reason: str,
+        version: int | None,
+        detail: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> Acted:
+        said = {"asked": asked.what.value, "because": _text("reason", reason), **(detail or {})}
+        with busy(saga_id), committing(self._engine.database) as connection:
+            row = queries.lock(connection, saga_id)
+            if row is None:
+                raise SagaNotFound(saga_id)
+            saga = self._permit(row, asked, version)
+            by = Circumstances(
+                timing=self._engine.timing,
+                in_chain=False,
+                actor=self._actor,
+                state=_state(saga, row, asked, state),
+                detail=said,
+            )
+            followup = self._settle(connection, saga, row, asked, by)
+            stands = queries.lock(connection, saga_id)
+            assert stands is not None, "its row is locked by us"
+        if isinstance(followup, Publish):
+            self._engine.publish_or_leave(followup.publication)
+        return Acted(
+            saga_id=saga_id,
+            status=stands.status,
+            version=stands.version,
+            allowed=allowed(saga, stands),
+        )
+
+    def _permit(self, row: Row, asked: Intervened, version: int | None) -> Saga[Any]:
+        """The saga's definition, if the action is allowed on what the operator saw."""
+        saga = self._engine.registry.find(row.saga_type, row.definition_version)
+        if saga is None or row.step not in {step.name for step in saga.steps}:
+            what = f"{row.saga_type} version {row.definition_version} is not known here"
+            raise NotAllowedNow(row.saga_id, asked.what, row.status, what, ())
+        may = allowed(saga, row)
+        if version is not None and version != row.version:
+            raise MovedSince(row.saga_id, version, row.version, row.status, may)
+        if (why := why_not(saga, row, asked.what)) is not None:
+            raise NotAllowedNow(row.saga_id, asked.what, row.status, why, may)
+        steps = [step.name for step in saga.steps]
+        if asked.step is not None and asked.step not in steps:
+            raise BadIntervention("step", f"{asked.step!r} is none of {', '.join(steps)}")
+        return saga
+
+    def _settle(
+        self,
+        connection: Connection,
+        saga: Saga[Any],
+        row: Row,
+        asked: Intervened,
+        by: Circumstances,
+    ) -> Followup:
+        try:
+            return self._engine.runtime.settle(connection, saga, row, asked, by)
+        except IntegrityError as error:
+            key = row.business_key
+            if key is None or "saga_state_business_key_of_open" not in str(error.orig):
+                raise
+        # What failed has ended our transaction: ask on another connection who is in the way.
+        with self._engine.database.connect() as other:
+            holder = queries.holder_of(other, key)
+        saga_id, status = holder or (row.saga_id, row.status)
+        raise BusinessKeyTaken(key, saga_id, has_failed=status is Status.FAILED)
+
+
+def _shown(saga_type: str, step: str | None) -> str:
+    return saga_type if step is None else step
+
+
+def _text(field: str, text: str) -> str:
+    """A person's words in one bounded line."""
+    line = plain(text, longest=_LONGEST_TEXT)
+    if not line:
+        raise BadIntervention(field, "must say something")
+    return line
+
+
+def _state(
+    saga: Saga[Any], row: Row, asked: Intervened, given: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """What the saga remembers from now on, where a person vouches that its step is done."""
+    is_done = asked.outcome is Outcome.DONE and asked.step == row.step
+    if given is not None and not is_done:
+        raise BadIntervention("state", f"goes with the step in hand, {row.step}, that is done")
+    if not is_done:
+        return None
+    try:
+        state = saga.state.model_validate(row.state)
+        vouched = saga.step(row.step).vouched
+        if vouched is not None:
+            state = vouched(state, row.key)
+        laid_over = {**state.model_dump(mode="json"), **(given or {})}
+        new: Mapping[str, Any] = saga.state.model_validate(laid_over).model_dump(mode="json")
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(["state", *map(str, fault["loc"])])
+        raise BadIntervention(where, plain_fault(fault)) from error
+    return new

@@ -1,0 +1,88 @@
+"""Carries out the way back: compensate, rest, fail."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from saga import store
+from saga.circumstances import Circumstances, describe
+from saga.definition import Saga
+from saga.errors import SagaFailed
+from saga.followup import Followup, Next, Park, Publish, Raise
+from saga.moves import Compensate, Fail, Rest
+from saga.position import Status
+from saga.routing import publication
+from saga.row import Row
+from saga.settlement.landing import landed, raise_alarm
+
+
+def compensate(
+    connection: Connection, saga: Saga[Any], row: Row, move: Compensate, by: Circumstances
+) -> Followup:
+    going_back = row.status is Status.COMPENSATING
+    by_link_error = by.in_chain and not going_back and by.error is not None
+    index = saga.index(move.step)
+    moved = store.compensate(
+        connection,
+        row,
+        by.record("step_compensated" if going_back else "compensating", reason=move.reason),
+        step=move.step,
+        index=index,
+        reason=move.reason,
+        max_retries=saga.steps[index].compensation_retry.retries,
+        effects=move.effects,
+        look_at=move.look_at,
+        error=describe(by.error) if by.error else None,
+        dispatches=0 if by_link_error else 1,
+        patience=by.timing.patience,
+    )
+    stands = landed(moved)
+    if by_link_error and by.error is not None:
+        return Raise(by.error)
+    if by.in_chain and going_back:
+        return Next()
+    return Publish(publication(saga, stands))
+
+
+def rest(
+    connection: Connection, saga: Saga[Any], row: Row, move: Rest, by: Circumstances
+) -> Followup:
+    look_at = move.look_at or row.look_at
+    looks = by.timing.second_looks
+    moved = store.rest(
+        connection,
+        row,
+        by.record("timed_out" if move.status is Status.TIMEOUT else "compensated"),
+        status=move.status,
+        reason=move.reason,
+        effects=move.effects,
+        look_at=look_at,
+        look_index=saga.index(look_at) if look_at else None,
+        error=describe(by.error) if by.error else None,
+        first_look=looks[0] if looks else None,
+    )
+    landed(moved)
+    if not by.in_chain:
+        return Park()
+    if row.status is Status.COMPENSATING:
+        return Next()
+    return Raise(by.error) if by.error is not None else Park()
+
+
+def fail(
+    connection: Connection, saga: Saga[Any], row: Row, move: Fail, by: Circumstances
+) -> Followup:
+    cause = f" (last error: {describe(by.error)})" if by.error else ""
+    record = by.record("failed", alarm=move.advice)
+    moved = store.fail(
+        connection,
+        row,
+        record,
+        effects=move.effects,
+        error=move.advice + cause,
+        step=move.step,
+        index=None if move.step is None else saga.index(move.step),
+        reason=move.going_back,
+    )
+    raise_alarm(landed(moved), move.advice)
+    return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()

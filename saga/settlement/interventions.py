@@ -1,0 +1,89 @@
+"""Carries out what operators decide."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from saga import store
+from saga.circumstances import Circumstances
+from saga.definition import Saga
+from saga.followup import Followup, Park, Publish
+from saga.moves import Pause, Reopen, Resolve, Stop
+from saga.position import Intervention, Status
+from saga.routing import publication
+from saga.row import Row
+from saga.settlement.landing import landed
+
+_KINDS = {
+    Intervention.RETRY: "retried",
+    Intervention.COMPENSATE: "compensation_ordered",
+    Intervention.RESOLVE: "resolved",
+}
+
+
+def stop(connection: Connection, row: Row, move: Stop, by: Circumstances) -> Followup:
+    """Whoever has the claim, or its probe, obeys it."""
+    record = by.record("stopping", reason=move.reason)
+    landed(store.stop(connection, row, record, reason=move.reason))
+    return Park()
+
+
+def resolve(connection: Connection, row: Row, move: Resolve, by: Circumstances) -> Followup:
+    landed(store.note(connection, row, by.record("resolved"), effects=move.effects))
+    return Park()
+
+
+def reopen(
+    connection: Connection, saga: Saga[Any], row: Row, move: Reopen, by: Circumstances
+) -> tuple[Row, Followup]:
+    """The row as it goes on, and its publication, if no other move comes first."""
+    step = saga.step(row.step)
+    going_back = move.status is Status.COMPENSATING
+    policy = step.compensation_retry if going_back else step.retry
+    generations = {row.step: row.generations.get(row.step, 1) + 1} if move.new_key else {}
+    moved = store.reopen(
+        connection,
+        row,
+        by.record(
+            _KINDS[move.by], **({"generation": generations[row.step]} if generations else {})
+        ),
+        status=move.status,
+        reason=move.reason,
+        effects=move.effects,
+        generations=generations,
+        max_retries=policy.retries,
+        timeout=saga.timeout,
+        patience=by.timing.patience,
+    )
+    stands = landed(moved)
+    return stands, Publish(publication(saga, stands))
+
+
+def pause(connection: Connection, row: Row, move: Pause, by: Circumstances) -> Followup:
+    record = by.record("paused", what=move.what)
+    landed(store.pause(connection, row, record, what=move.what))
+    return Park()
+
+
+def resume(
+    connection: Connection,
+    saga: Saga[Any],
+    row: Row,
+    by: Circumstances,
+    *,
+    stood: timedelta = timedelta(0),
+) -> Followup:
+    """Publish what may go on at once; ``stood`` is how long its clock stood, if only that."""
+    goes_on = not row.claimed and not row.is_waiting
+    moved = store.resume(
+        connection,
+        row,
+        by.record("resumed"),
+        stood=stood,
+        waits=row.is_waiting,
+        dispatches=1 if goes_on else row.dispatches,
+        patience=by.timing.patience,
+    )
+    stands = landed(moved)
+    return Publish(publication(saga, stands)) if goes_on else Park()
