@@ -6,7 +6,8 @@ SagaError
 │   ├── BusinessKeyTaken       another open saga works on the same thing            (Conflict)
 │   └── IdempotencyKeyReused   the same key came before with another input      (InvalidInput)
 ├── NotFound                   what is named does not exist
-│   └── SagaNotFound           no saga has this id
+│   ├── SagaNotFound           no saga has this id
+│   └── DefinitionNotFound     this process knows no such definition
 ├── Conflict                   what is asked is not allowed as things stand now
 │   ├── NotAllowedNow          the saga stands where an operator may not do that
 │   ├── MovedSince             the saga is not as the operator saw it
@@ -28,7 +29,7 @@ An application's own errors may be a NotFound, a Conflict or an InvalidInput too
 answers them with 404, 409 and 422, the command line ends with 3, 4 and 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -111,6 +112,19 @@ class SagaNotFound(NotFound):
     def __init__(self, saga_id: object) -> None:
         self.saga_id = saga_id
         super().__init__(f"no saga has the id {saga_id}; `saga list` shows those that exist")
+
+
+class DefinitionNotFound(NotFound):
+    """No such definition is known to this process; ``known`` names those that are.
+
+    ``what`` begins the message, such as "there is no saga type 'sale'".
+    """
+
+    field = "sagaType"
+
+    def __init__(self, what: str, known: Iterable[object]) -> None:
+        self.known = tuple(str(each) for each in known)
+        super().__init__(f"{what}; there are: {', '.join(self.known) or 'none'}")
 
 
 class NotAllowedNow(Conflict):
