@@ -2,9 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from saga.errors import InvalidInput
@@ -13,6 +14,11 @@ from saga.position import Status
 MOST = 500
 _LONGEST_TEXT = 500
 _PAST_BIGINT = 2**63
+_PAST_INTEGER = 2**31
+_LONGEST = timedelta(days=36_500)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([0-9]{1,10})([smhd])")
+_NO_DURATION = "must be a duration such as 90s, 15m, 2h or 3d, at most 36500d"
 _NO_CURSOR = "must be the nextCursor of another page"
 
 
@@ -29,32 +35,42 @@ class BadFilter(InvalidInput):
 class Filter:
     """What a list of sagas is narrowed to; all that is given must hold.
 
-    ``key`` is a whole business key. ``q`` is text found anywhere in the saga's id or business key,
-    or in the error of a saga that did not complete. ``since`` (included) and ``until`` (not
-    included) are about when the saga was started; naive instants are UTC. ``cursor`` is the
-    ``nextCursor`` of the page before. Raises BadFilter.
+    ``status`` is one status or several with commas between. ``key`` is a whole business key.
+    ``error`` is the class of the last error, such as TimeoutError. ``retries`` is how many failed
+    attempts what is in hand has at least, among sagas at work. ``paused`` leaves those that stand
+    still. ``q`` is text found anywhere in the id, the business key or the error of an open saga;
+    of a saga at rest it is the whole id or the whole key. ``since`` (included) and ``until`` (not
+    included) are about when the saga was started, ``older_than`` about how long ago that is; naive
+    instants are UTC. ``cursor`` is the ``nextCursor`` of the page before. Raises BadFilter.
     """
 
     type: str | None = None
     status: str | None = None
     step: str | None = None
     key: str | None = None
+    error: str | None = None
+    retries: int | None = None
+    paused: bool = False
     q: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    older_than: timedelta | None = None
     limit: int = 50
     cursor: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("type", "status", "step", "key", "q", "cursor"):
+        for name in ("type", "status", "step", "key", "error", "q", "cursor"):
             _refuse_odd_text(name, getattr(self, name))
         if self.status is not None:
-            known = self.status.upper()
-            if known not in set(Status):
-                raise BadFilter("status", f"must be one of {', '.join(Status)}")
-            object.__setattr__(self, "status", known)
+            if not self.statuses or not set(self.statuses) <= set(Status):
+                raise BadFilter("status", f"must be of {', '.join(Status)}")
+            object.__setattr__(self, "status", ",".join(self.statuses))
         if not 1 <= self.limit <= MOST:
             raise BadFilter("limit", f"must be a whole number from 1 to {MOST}")
+        if self.retries is not None and not 1 <= self.retries < _PAST_INTEGER:
+            raise BadFilter("retries", "must be a whole number from 1")
+        if self.older_than is not None and not timedelta(0) <= self.older_than <= _LONGEST:
+            raise BadFilter("olderThan", _NO_DURATION)
         for name in ("since", "until"):
             instant = getattr(self, name)
             if instant is not None and instant.tzinfo is None:
@@ -69,20 +85,18 @@ class Filter:
         Raises BadFilter, also for a name that is no filter.
         """
         values: dict[str, Any] = {}
-        known = {field.name for field in fields(cls)}
         for name, text in given.items():
-            if name not in known:
-                raise BadFilter(name, f"is no filter; there are {', '.join(sorted(known))}")
-            if not text:
-                continue
-            match name:
-                case "limit":
-                    values[name] = _whole_number(name, text)
-                case "since" | "until":
-                    values[name] = _instant(name, text)
-                case _:
-                    values[name] = text
+            if name not in NAMES:
+                raise BadFilter(name, f"is no filter; there are {', '.join(sorted(NAMES))}")
+            if text:
+                values[NAMES[name]] = _read(name, text)
         return cls(**values)
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Each wanted status once; none: any will do."""
+        words = (self.status or "").upper().split(",")
+        return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
 
     @property
     def position(self) -> tuple[datetime, int] | None:
@@ -98,6 +112,13 @@ class Filter:
         if type(number) is not int or not 0 <= number < _PAST_BIGINT:
             raise BadFilter("cursor", _NO_CURSOR)
         return instant, number
+
+
+# What a filter is called in URLs, and in Python.
+NAMES = {
+    "olderThan" if field.name == "older_than" else field.name: field.name
+    for field in fields(Filter)
+}
 
 
 def cursor_after(created_at: datetime, number: int) -> str:
@@ -116,10 +137,38 @@ def _refuse_odd_text(name: str, text: str | None) -> None:
         raise BadFilter(name, f"must be at most {_LONGEST_TEXT} characters long")
 
 
-def _whole_number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < len(str(MOST)) + 1):
-        raise BadFilter(name, f"must be a whole number from 1 to {MOST}")
+def _read(name: str, text: str) -> Any:
+    match name:
+        case "limit":
+            return _whole_number(name, text, f"from 1 to {MOST}")
+        case "retries":
+            return _whole_number(name, text, "from 1")
+        case "since" | "until":
+            return _instant(name, text)
+        case "olderThan":
+            return _duration(name, text)
+        case "paused":
+            if text != "yes":
+                raise BadFilter(name, "must be yes")
+            return True
+    return text
+
+
+def _whole_number(name: str, text: str, which: str) -> int:
+    # More digits than any number that may be.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_PAST_INTEGER))):
+        raise BadFilter(name, f"must be a whole number {which}")
     return int(text)
+
+
+def _duration(name: str, text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise BadFilter(name, _NO_DURATION)
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError as error:
+        raise BadFilter(name, _NO_DURATION) from error
 
 
 def _instant(name: str, text: str) -> datetime:

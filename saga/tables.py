@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from saga.schema.step_3 import ERROR_CLASS
+
 metadata = MetaData()
 
 _INSTANT = DateTime(timezone=True)
@@ -89,8 +91,42 @@ Index(
     postgresql_where=_c.holds_key,
 )
 Index("saga_state_due", _c.wake_at, postgresql_where=_c.wake_at.is_not(None))
-Index("saga_state_by_type", _c.saga_type, _c.status, _c.created_at)
 Index("saga_state_by_age", _c.created_at)
+_standing = (_c.status, _c.saga_type, _c.current_step)
+_newest_first = (_c.created_at.desc().nulls_last(), _c.id.desc().nulls_last())
+Index(
+    "saga_state_open",
+    *_standing,
+    *_newest_first,
+    postgresql_where=_c.completed_at.is_(None),
+)
+Index(
+    "saga_state_at_rest",
+    *_standing,
+    *_newest_first,
+    postgresql_where=_c.completed_at.is_not(None),
+)
+Index("saga_state_by_key", _c.business_key, *_newest_first, postgresql_where=~_c.holds_key)
+Index(
+    "saga_state_by_error",
+    text(ERROR_CLASS),
+    *_standing,
+    *_newest_first,
+    postgresql_where=_c.error_message.is_not(None),
+)
+Index(
+    "saga_state_retrying",
+    *_standing,
+    _c.retry_count,
+    *_newest_first,
+    postgresql_where=text("retry_count > 0 AND status IN ('RUNNING', 'COMPENSATING')"),
+)
+Index(
+    "saga_state_paused",
+    *_standing,
+    *_newest_first,
+    postgresql_where=_c.paused.is_not(None),
+)
 
 saga_event = Table(
     "saga_event",

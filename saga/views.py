@@ -3,19 +3,16 @@
 Reads only. Names are camelCase; instants are ISO 8601 in UTC with a Z.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, tuple_
-from sqlalchemy import Text as SqlText
+from sqlalchemy import Connection, func, select
 
 from saga.attempts import attempts
 from saga.definition import Saga
 from saga.errors import SagaNotFound
-from saga.filter import Filter, cursor_after
-from saga.position import Status
 from saga.registry import Registry
 from saga.row import COLUMNS, Row
 from saga.tables import saga_event, saga_state
@@ -24,20 +21,24 @@ from saga.why import why
 
 _LONGEST_ID = 64
 
-_SAGA = {
-    "sagaId": saga_state.c.saga_id,
-    "sagaType": saga_state.c.saga_type,
-    "status": saga_state.c.status,
-    "currentStep": saga_state.c.current_step,
-    "stepIndex": saga_state.c.step_index,
-    "retryCount": saga_state.c.retry_count,
-    "maxRetries": saga_state.c.max_retries,
-    "businessKey": saga_state.c.business_key,
-    "version": saga_state.c.version,
-    "errorMessage": saga_state.c.error_message,
-    "startedAt": saga_state.c.started_at,
-    "timeoutAt": saga_state.c.timeout_at,
-    "completedAt": saga_state.c.completed_at,
+# So many events of a saga are told, the newest: one that polls for weeks has thousands.
+MOST_EVENTS = 1_000
+
+# What a saga is called on the wire, and in the table.
+SAGA = {
+    "sagaId": "saga_id",
+    "sagaType": "saga_type",
+    "status": "status",
+    "currentStep": "current_step",
+    "stepIndex": "step_index",
+    "retryCount": "retry_count",
+    "maxRetries": "max_retries",
+    "businessKey": "business_key",
+    "version": "version",
+    "errorMessage": "error_message",
+    "startedAt": "started_at",
+    "timeoutAt": "timeout_at",
+    "completedAt": "completed_at",
 }
 
 _EVENT = {
@@ -54,57 +55,6 @@ _EVENT = {
 }
 
 
-def list_sagas(connection: Connection, wanted: Filter | None = None) -> dict[str, Any]:
-    """``{"items": [Saga], "nextCursor"}``, newest first; nextCursor is null on the last page.
-
-    Sagas that are started meanwhile do not shift the pages.
-    """
-    wanted = wanted or Filter()
-    c = saga_state.c
-    columns = [column.label(name) for name, column in _SAGA.items()]
-    found = connection.execute(
-        select(*columns, c.created_at, c.id)
-        .where(*_conditions(wanted))
-        .order_by(c.created_at.desc(), c.id.desc())
-        .limit(wanted.limit + 1)
-    ).mappings()
-    rows = list(found)
-    page = rows[: wanted.limit]
-    more = len(rows) > len(page)
-    return {
-        "items": [_plain({name: row[name] for name in _SAGA}) for row in page],
-        "nextCursor": cursor_after(page[-1]["created_at"], page[-1]["id"]) if more else None,
-    }
-
-
-def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
-    c = saga_state.c
-    exactly = {
-        c.saga_type: wanted.type,
-        c.status: wanted.status,
-        c.current_step: wanted.step,
-        c.business_key: wanted.key,
-    }
-    for column, value in exactly.items():
-        if value is not None:
-            yield column == value
-    if wanted.q is not None:
-        yield or_(
-            c.saga_id.cast(SqlText).icontains(wanted.q, autoescape=True),
-            c.business_key.icontains(wanted.q, autoescape=True),
-            and_(
-                c.status != Status.COMPLETED.value,
-                c.error_message.icontains(wanted.q, autoescape=True),
-            ),
-        )
-    if wanted.since is not None:
-        yield c.created_at >= wanted.since
-    if wanted.until is not None:
-        yield c.created_at < wanted.until
-    if wanted.position is not None:
-        yield tuple_(c.created_at, c.id) < wanted.position
-
-
 def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dict[str, Any]:
     """One saga with its steps, its timeline, and where it stands in plain words.
 
@@ -112,7 +62,7 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
     that came to something so far, with a null role. Raises SagaNotFound, also for what is no id.
     """
     key = _uuid(saga_id)
-    columns = [column.label(name) for name, column in _SAGA.items()]
+    columns = [saga_state.c[column].label(name) for name, column in SAGA.items()]
     # One statement, so that what is told of the saga is true of one moment.
     found = connection.execute(
         select(
@@ -128,8 +78,8 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
     events = _events(connection, row)
     saga = _definition(registry, row)
     return {
-        "saga": _plain({name: record[name] for name in _SAGA}),
-        "steps": _steps(saga, row, events),
+        "saga": plain({name: record[name] for name in SAGA}),
+        "steps": _steps(saga, row, _tries(connection, row, events)),
         "events": events,
         "allowedActions": [],
         "why": why(saga, row),
@@ -147,14 +97,34 @@ def _uuid(saga_id: UUID | str) -> UUID:
 
 
 def _events(connection: Connection, row: Row) -> list[dict[str, Any]]:
-    """What had happened when the row was read; an event's number is the version it made."""
+    """What had happened when the row was read; an event's number is the version it made.
+
+    The newest MOST_EVENTS, oldest first: where the first one's ``seq`` is above 1, there are more.
+    """
     columns = [column.label(name) for name, column in _EVENT.items()]
     found = connection.execute(
         select(*columns)
         .where(saga_event.c.saga_id == row.saga_id, saga_event.c.seq <= row.version)
-        .order_by(saga_event.c.seq)
+        .order_by(saga_event.c.seq.desc())
+        .limit(MOST_EVENTS)
     )
-    return [_plain(dict(event)) for event in found.mappings()]
+    return [plain(dict(event)) for event in found.mappings()][::-1]
+
+
+def _tries(
+    connection: Connection, row: Row, events: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """All that attempts are counted from, also where not all events are told."""
+    if events and events[0]["seq"] == 1:
+        return events
+    c = saga_event.c
+    found = connection.execute(
+        select(c.step, c.attempt, c.kind, func.jsonb_build_object("task", c.detail["task"]))
+        .where(c.saga_id == row.saga_id, c.seq <= row.version)
+        .order_by(c.seq)
+    )
+    names = ("step", "attempt", "kind", "detail")
+    return [dict(zip(names, event, strict=True)) for event in found]
 
 
 def _definition(registry: Registry, row: Row) -> Saga[Any] | None:
@@ -184,7 +154,8 @@ def _steps(
     ]
 
 
-def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values as JSON has them."""
     return {name: _value(value) for name, value in record.items()}
 
 

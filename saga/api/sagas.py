@@ -1,43 +1,62 @@
 """``GET /api/sagas`` and ``GET /api/sagas/{sagaId}``."""
 
-from dataclasses import fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
-from saga import views
+from saga import lists, views
 from saga.api.problems import answers
 from saga.api.shapes import SagaDetail, SagaPage
 from saga.engine import Engine
-from saga.filter import MOST, BadFilter, Filter
+from saga.filter import MOST, NAMES, BadFilter, Filter
 from saga.position import Status
 
-_NAMES = [field.name for field in fields(Filter)]
 _INSTANT = {"format": "date-time"}
+_TEXT = "Text in the id, the key or the error of an open saga, or one's whole id or key."
+_AGE = "Started so long ago or longer, such as 90s, 15m, 2h or 3d."
+_STATUS = {"type": "string", "enum": [*Status]}
 _Text = Annotated[str | None, Query()]
 
 
 def _only_known(request: Request) -> None:
     """A filter that is misspelt must not show all sagas instead of some."""
     for name in request.query_params:
-        if name not in _NAMES:
-            raise BadFilter(name[:100], f"is no filter; there are {', '.join(_NAMES)}")
+        if name not in NAMES:
+            raise BadFilter(name[:100], f"is no filter; there are {', '.join(NAMES)}")
 
 
 def _filter(  # noqa: PLR0917 - FastAPI calls it by name
     type: _Text = None,  # noqa: A002 - its name on the wire
-    status: Annotated[str | None, Query(json_schema_extra={"enum": [*Status]})] = None,
+    status: Annotated[list[str] | None, Query(json_schema_extra={"items": _STATUS})] = None,
     step: Annotated[str | None, Query(description="Where the saga stands.")] = None,
     key: Annotated[str | None, Query(description="The whole business key.")] = None,
-    q: Annotated[str | None, Query(description="Text in the id, the key or the error.")] = None,
+    error: Annotated[str | None, Query(description="Class of the last error.")] = None,
+    retries: Annotated[int | None, Query(ge=1, description="Retrying at least so often.")] = None,
+    paused: Annotated[str | None, Query(json_schema_extra={"enum": ["yes"]})] = None,
+    q: Annotated[str | None, Query(description=_TEXT)] = None,
     since: Annotated[str | None, Query(json_schema_extra=_INSTANT)] = None,
     until: Annotated[str | None, Query(json_schema_extra=_INSTANT)] = None,
+    older_than: Annotated[str | None, Query(alias="olderThan", description=_AGE)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
     cursor: Annotated[str | None, Query(description="nextCursor of the page before.")] = None,
 ) -> Filter:
-    given = {"type": type, "status": status, "step": step, "key": key, "q": q}
-    page = {"since": since, "until": until, "limit": str(limit), "cursor": cursor}
-    return Filter.parse(given | page)
+    return Filter.parse(
+        {
+            "type": type,
+            "status": ",".join(status or ()),
+            "step": step,
+            "key": key,
+            "error": error,
+            "retries": None if retries is None else str(retries),
+            "paused": paused,
+            "q": q,
+            "since": since,
+            "until": until,
+            "olderThan": older_than,
+            "limit": str(limit),
+            "cursor": cursor,
+        }
+    )
 
 
 def router(engine: Engine) -> APIRouter:
@@ -51,9 +70,12 @@ def router(engine: Engine) -> APIRouter:
         dependencies=[Depends(_only_known)],
     )
     def list_sagas(wanted: Annotated[Filter, Depends(_filter)]) -> dict[str, Any]:
-        """Sagas by pages, newest first."""
+        """Sagas by pages, newest first.
+
+        A page may hold fewer than were asked for though more follow: nextCursor tells.
+        """
         with engine.database.connect() as connection:
-            return views.list_sagas(connection, wanted)
+            return lists.list_sagas(connection, wanted)
 
     @routes.get("/api/sagas/{sagaId}", response_model=SagaDetail, responses=answers(404))
     def show_saga(saga_id: Annotated[str, Path(alias="sagaId")]) -> dict[str, Any]:

@@ -6,12 +6,15 @@ import typer
 from rich.table import Table
 
 from saga.cli.database import database_errors
+from saga.cli.errors import UsageError
 from saga.cli.invocation import current
 from saga.cli.loading import connect
 from saga.cli.output import console, print_json
 from saga.cli.timeline import entries, short, took
+from saga.counts import MOST_COUNTED, count_sagas
 from saga.filter import MOST, Filter
-from saga.views import list_sagas
+from saga.lists import list_sagas
+from saga.position import RESTING, Status
 from saga.views import show as view
 
 COLORS = {
@@ -37,41 +40,91 @@ def register(root: typer.Typer) -> None:
 def list_(
     *,
     type_: Annotated[str | None, typer.Option("--type", help="Such as payment_refund.")] = None,
-    status: Annotated[str | None, typer.Option(help="Such as RUNNING or FAILED.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Such as RUNNING or FAILED; may be repeated.")
+    ] = None,
     step: Annotated[str | None, typer.Option(help="The step where it stands.")] = None,
     key: Annotated[str | None, typer.Option(help="Business key, such as payment:ID.")] = None,
-    q: Annotated[str | None, typer.Option("--q", help="Text in id, key or error.")] = None,
+    error: Annotated[str | None, typer.Option(help="Class of the last error.")] = None,
+    retries: Annotated[str | None, typer.Option(help="Retrying at least so often.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Paused ones alone.")] = False,
+    q: Annotated[
+        str | None, typer.Option("--q", help="Text in id, key or error of open ones.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Started at this instant or later.")] = None,
     until: Annotated[str | None, typer.Option(help="Started before this instant.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Started so long ago or longer, such as 15m.")
+    ] = None,
     limit: Annotated[str | None, typer.Option(help=f"1 to {MOST}; 50 if not given.")] = None,
     cursor: Annotated[str | None, typer.Option(help="nextCursor of the page before.")] = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Count them by type and status instead.")
+    ] = False,
 ) -> None:
     """List sagas, the newest first."""
-    wanted = Filter.parse(
-        {
-            "type": type_,
-            "status": status,
-            "step": step,
-            "key": key,
-            "q": q,
-            "since": since,
-            "until": until,
-            "limit": limit,
-            "cursor": cursor,
-        }
-    )
+    given = {
+        "type": type_,
+        "status": ",".join(status or ()),
+        "step": step,
+        "key": key,
+        "error": error,
+        "retries": retries,
+        "paused": "yes" if paused else None,
+        "q": q,
+        "since": since,
+        "until": until,
+        "olderThan": older_than,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    wanted = Filter.parse(given)
+    if counts:
+        _count({name for name, text in given.items() if text})
+        return
     app = connect()
     with database_errors(), app.engine.database.connect() as connection:
         page = list_sagas(connection, wanted)
     if current().json:
         print_json(page)
         return
-    if not page["items"]:
-        console.print("no sagas")
-        return
-    console.print(_list(page["items"], narrow=console.width < _WIDE_ENOUGH), soft_wrap=True)
+    if page["items"]:
+        console.print(_list(page["items"], narrow=console.width < _WIDE_ENOUGH), soft_wrap=True)
+    else:
+        console.print("none so far" if page["nextCursor"] else "no sagas")
     if page["nextCursor"]:
-        console.print(f"more: saga list --cursor {page['nextCursor']}", soft_wrap=True)
+        console.print(f"more: the same with --cursor {page['nextCursor']}", soft_wrap=True)
+
+
+def _count(filters: set[str]) -> None:
+    if filters:
+        raise UsageError(f"--counts counts all sagas: leave out {', '.join(sorted(filters))}")
+    app = connect()
+    with database_errors(), app.engine.database.connect() as connection:
+        counted = count_sagas(connection)
+    if current().json:
+        print_json(counted)
+    elif counted["counts"]:
+        console.print(_counts(counted["counts"]), soft_wrap=True)
+        console.print(f"at rest: only those started since {counted['since']}", soft_wrap=True)
+    else:
+        console.print("no sagas")
+
+
+def _counts(counts: dict[str, dict[str, int]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("type")
+    for status in Status:
+        table.add_column(colored(status), justify="right")
+    for saga_type, found in counts.items():
+        told = (_bounded(found.get(status, 0), status) for status in Status)
+        table.add_row(saga_type, *told)
+    return table
+
+
+def _bounded(number: int, status: Status) -> str:
+    more = status in RESTING and number == MOST_COUNTED
+    return f"{number}+" if more else str(number)
 
 
 def show(saga_id: _Id) -> None:

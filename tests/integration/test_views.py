@@ -27,9 +27,10 @@ from saga import (
 )
 from saga.filter import BadFilter, Filter
 from saga.followup import Lane, Publication
+from saga.lists import list_sagas
 from saga.registry import Registry
 from saga.runtime import Delivery
-from saga.views import list_sagas, show
+from saga.views import show
 
 pytestmark = pytest.mark.integration
 
