@@ -182,11 +182,13 @@ class ByHand:
         """Time passes: what was, was longer ago, and what comes, comes sooner."""
         instants = [
             *("claim_deadline", "call_ended_at", "wake_at", "not_before", "unknown_since"),
-            *("timeout_at", "started_at", "completed_at", "created_at", "updated_at"),
+            *("timeout_at", "started_at", "completed_at", "created_at", "updated_at", "paused_at"),
         ]
         moved = ", ".join(f"{name} = {name} - :time" for name in instants)
         with self.database.begin() as connection:
             connection.execute(text(f"UPDATE saga_state SET {moved}"), {"time": time})
+            sooner = "UPDATE saga_pause SET at = at - :time, resumed_at = resumed_at - :time"
+            connection.execute(text(sooner), {"time": time})
 
     def row(self, saga_id: UUID) -> dict[str, Any]:
         with self.database.begin() as connection:

@@ -23,12 +23,14 @@ from saga import (
     compensatable,
     external,
     external_compensation,
+    on_signal,
     pivot,
     probe,
     retriable,
     transactional,
     transactional_compensation,
 )
+from saga.signals import Received
 from tests.integration.by_hand import ByHand
 
 _DID = "CREATE TABLE IF NOT EXISTS did (step text, item text, PRIMARY KEY (step, item))"
@@ -41,6 +43,17 @@ class Order(BaseModel):
 
     def noting(self, step: str) -> "Order":
         return self.model_copy(update={"notes": [*self.notes, step]})
+
+
+class Paid(BaseModel):
+    by: str
+
+
+@on_signal("paid", Paid)
+def paid(state: Order, payload: Paid) -> Order:
+    if payload.by == "nobody":
+        raise ValueError("somebody must pay")
+    return state.noting(f"paid by {payload.by}")
 
 
 class Script:
@@ -130,6 +143,7 @@ def shop(
         version=version,
         state=Order,
         timeout=timeout,
+        signals=[paid],
         steps=[
             compensatable(
                 sql("reserve"), compensation=sql_back("release", "reserve"), compensation_retry=back
@@ -162,12 +176,18 @@ class Shop(ByHand):
         self.execute(_DID)
         self.execute("DELETE FROM saga_state")
         self.execute("DELETE FROM saga_event")
+        self.execute("DELETE FROM saga_signal")
+        self.execute("DELETE FROM saga_pause")
         self.execute("DELETE FROM did")
 
     def start(self, **options: Any) -> UUID:
         with Session(self.database) as session, session.begin():
             order = Order(item=str(uuid4()))
             return self.engine.start(session, self.saga, order, **options).saga_id
+
+    def signal(self, saga_id: UUID, by: str = "Ann", **options: Any) -> Received:
+        with Session(self.database) as session, session.begin():
+            return self.engine.signal(session, saga_id, "paid", Paid(by=by), **options)
 
     def did(self) -> set[str]:
         with self.database.begin() as connection:
