@@ -41,6 +41,7 @@ from tasks.payment_refund import (
     set_refunding_status,
     update_order_status,
     update_payment_status,
+    vouched_refund,
 )
 
 RETRY = RetryPolicy(
@@ -60,6 +61,7 @@ refund = Saga(
             call_provider_refund,
             probe=find_provider_refund,
             compensation=manual("make sure that the money did not leave"),
+            vouched=vouched_refund,
             retry=RETRY,
             timeout=timedelta(seconds=settings.payment_refund_call_timeout_seconds),
             settle_after=None
