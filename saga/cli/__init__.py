@@ -24,6 +24,7 @@ _MODULES = (
     "saga.cli.stack",
     "saga.cli.start",
     "saga.cli.sagas",
+    "saga.cli.graph",
     "saga.cli.doctor",
     "saga.cli.migrate",
 )
