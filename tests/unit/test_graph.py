@@ -4,10 +4,13 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib import get_data_path
+from PIL import ImageFont
 
 from saga import Saga, compensatable, manual, nothing_to_compensate, pivot, retriable
 from saga.errors import DefinitionNotFound
@@ -313,6 +316,14 @@ def test_text_is_broken_after_underscores_and_never_lost_but_at_the_end() -> Non
     assert wrapped("", fits=fits, most=2) == []
 
 
+@pytest.mark.parametrize("text", ["call_provider_refund", "WWW MMM mmm", "illicit; fjord, 10 s"])
+@pytest.mark.parametrize("file", ["DejaVuSans.ttf", "DejaVuSansMono.ttf"])
+def test_text_is_never_wider_than_it_is_taken_for(text: str, file: str) -> None:
+    font = ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / file, 100)
+
+    assert font.getlength(text) <= width(text, 100, monospace="Mono" in file)
+
+
 @pytest.mark.parametrize(
     ("time", "said"),
     [
@@ -405,6 +416,7 @@ def test_a_saga_is_drawn_by_the_definition_that_it_goes_by() -> None:
 
     assert definition_of(registry, shown("RUNNING", saga=older)) is older
     assert definition_of(registry, shown("RUNNING", saga=newer)) is newer
+    assert definition_of(Registry([newer, refund]), shown("RUNNING")) is newer
     assert definition(registry, "refund") is newer
     assert definition(registry, "refund", 1) is older
 
