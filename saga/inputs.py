@@ -1,6 +1,7 @@
 """JSON that producers send: its numbers as they were written, its faults in plain words."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -44,6 +45,20 @@ def plain_fault(fault: Mapping[str, Any]) -> str:
     if said is None:
         return str(fault["msg"]).replace("Input should", "should")
     return _DECIMAL.sub(r"\1", said.format(**fault.get("ctx", {})))
+
+
+def is_storable(values: Any) -> bool:
+    """Whether PostgreSQL takes these JSON values: no U+0000, lone surrogates, NaN or infinity."""
+    match values:
+        case float():
+            return math.isfinite(values)
+        case str():
+            return "\0" not in values and values.encode(errors="replace").decode() == values
+        case Mapping():
+            return all(is_storable(part) for pair in values.items() for part in pair)
+        case list() | tuple():
+            return all(is_storable(part) for part in values)
+    return True
 
 
 def _whole_number(digits: str) -> int | Decimal:

@@ -1,6 +1,7 @@
 """What operators do: each action checked, decided, written and audited in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,14 +22,17 @@ from saga.errors import (
     BusinessKeyTaken,
     MovedSince,
     NotAllowedNow,
+    SagaBusy,
     SagaNotFound,
 )
 from saga.followup import Followup, Publish
-from saga.inputs import plain_fault
+from saga.inputs import is_storable, plain_fault
 from saga.position import Intervened, Intervention, Outcome, Status
 from saga.row import Row
 
-_LONGEST_TEXT = 500
+LONGEST_REASON = 500
+LONGEST_EVIDENCE = 2_000
+_LONGEST_ACTOR = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +49,14 @@ class Operator:
     """Acts on an engine's sagas in the name of ``actor``.
 
     Every action takes a ``reason`` and may take the ``version`` that the operator saw; without
-    one it acts on the saga as it is. All raise SagaNotFound, MovedSince, NotAllowedNow (with what
-    is allowed), SagaBusy, and BadIntervention for an input that can never be right; nothing is
-    written then.
+    one it acts on the saga as it is. All raise SagaNotFound, MovedSince, NotAllowedNow, SagaBusy,
+    BusinessKeyTaken (each with what is allowed), and BadIntervention for an input that can never
+    be right; nothing is written then.
     """
 
     def __init__(self, engine: Engine, *, actor: str) -> None:
         self._engine = engine
-        self._actor = actor
+        self._actor = _text("actor", actor, longest=_LONGEST_ACTOR)
 
     def retry(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
         """Try what is in hand now; of a FAILED saga with fresh attempts and fresh time."""
@@ -100,7 +104,7 @@ class Operator:
         saga remembers.
         """
         asked = Intervened(what=Intervention.RESOLVE, step=step, outcome=outcome)
-        evidence = _text("evidence", evidence)
+        evidence = _text("evidence", evidence, longest=LONGEST_EVIDENCE)
         detail = {"outcome": outcome.value, "evidence": evidence}
         return self._act(
             saga_id,
@@ -153,7 +157,7 @@ class Operator:
         state: Mapping[str, Any] | None = None,
     ) -> Acted:
         said = {"asked": asked.what.value, "because": _text("reason", reason), **(detail or {})}
-        with busy(saga_id), committing(self._engine.database) as connection:
+        with self._telling(saga_id), committing(self._engine.database) as connection:
             row = queries.lock(connection, saga_id)
             if row is None:
                 raise SagaNotFound(saga_id)
@@ -177,10 +181,27 @@ class Operator:
             allowed=allowed(saga, stands),
         )
 
+    @contextmanager
+    def _telling(self, saga_id: UUID) -> Iterator[None]:
+        """Let a refusal that speaks of the row's lock, or of its key, tell what is allowed."""
+        try:
+            with busy(saga_id):
+                yield
+        except (SagaBusy, BusinessKeyTaken) as refusal:
+            with self._engine.database.connect() as connection:
+                row = queries.look(connection, refusal.saga_id or saga_id)
+            saga = None if row is None else self._definition(row)
+            refusal.allowed = () if row is None or saga is None else allowed(saga, row)
+            raise
+
+    def _definition(self, row: Row) -> Saga[Any] | None:
+        registry = self._engine.registry
+        return registry.having(row.saga_type, row.definition_version, step=row.step)
+
     def _permit(self, row: Row, asked: Intervened, version: int | None) -> Saga[Any]:
         """The saga's definition, if the action is allowed on what the operator saw."""
-        saga = self._engine.registry.find(row.saga_type, row.definition_version)
-        if saga is None or row.step not in {step.name for step in saga.steps}:
+        saga = self._definition(row)
+        if saga is None:
             what = f"{row.saga_type} version {row.definition_version} is not known here"
             raise NotAllowedNow(row.saga_id, asked.what, row.status, what, ())
         may = allowed(saga, row)
@@ -218,9 +239,13 @@ def _shown(saga_type: str, step: str | None) -> str:
     return saga_type if step is None else step
 
 
-def _text(field: str, text: str) -> str:
-    """A person's words in one bounded line."""
-    line = plain(text, longest=_LONGEST_TEXT)
+def _text(field: str, text: str, *, longest: int = LONGEST_REASON) -> str:
+    """A person's words in one line, none of them lost: what is too long is refused."""
+    if "\0" in text:
+        raise BadIntervention(field, "must not contain U+0000")
+    if len(text) > longest:
+        raise BadIntervention(field, f"must not be longer than {longest}")
+    line = plain(text, longest=longest)
     if not line:
         raise BadIntervention(field, "must say something")
     return line
@@ -246,4 +271,7 @@ def _state(
         fault = error.errors(include_url=False)[0]
         where = ".".join(["state", *map(str, fault["loc"])])
         raise BadIntervention(where, plain_fault(fault)) from error
+    if not is_storable(new):
+        what = "U+0000, half a character, NaN or infinity"
+        raise BadIntervention("state", f"must not contain {what}")
     return new

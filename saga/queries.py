@@ -68,6 +68,13 @@ def lock(connection: Connection, saga_id: UUID) -> Row | None:
     return None if found is None else Row.read(found)
 
 
+def look(connection: Connection, saga_id: UUID) -> Row | None:
+    """The row as it is now, not locked; None when there is no such saga."""
+    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s"
+    found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
+    return None if found is None else Row.read(found)
+
+
 # The statement's own time, not clock_timestamp(): an index has no use for a time that moves on.
 _DUE = (
     "wake_at <= statement_timestamp() AND (claimed_by IS NULL "
@@ -173,6 +180,26 @@ def signal_of(connection: Connection, saga_id: UUID, *, signal_id: str) -> Store
 
 
 @dataclass(frozen=True, kw_only=True)
+class ActivePause:
+    """A saga type, or one step of it, of which nothing is begun now."""
+
+    saga_type: str
+    step: str | None
+    at: datetime
+    actor: str
+    reason: str
+
+
+def active_pauses(connection: Connection) -> list[ActivePause]:
+    """All of them, one a type or step at most; the longest ones first."""
+    sql = (
+        "SELECT saga_type, step, at, actor, reason FROM saga_pause "
+        "WHERE resumed_at IS NULL ORDER BY at, id"
+    )
+    return [ActivePause(**pause) for pause in connection.exec_driver_sql(sql).mappings()]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndedPause:
     """A pause that was ended, and some of whose sagas may not go on yet."""
 
@@ -243,11 +270,9 @@ def exists(connection: Connection, saga_id: UUID) -> bool:
 
 def why_not(connection: Connection, place: Place, saga_id: UUID, *, epoch: int) -> str:
     """Why a message may not act: one of a few words, for counting."""
-    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s"
-    found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
-    if found is None:
+    row = look(connection, saga_id)
+    if row is None:
         return "unknown saga"
-    row = Row.read(found)
     if row.epoch != epoch:
         return "old epoch"
     if row.claimed:

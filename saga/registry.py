@@ -77,6 +77,12 @@ class Registry:
     def find(self, saga_type: str, version: int) -> Saga[Any] | None:
         return self._sagas.get((saga_type, version))
 
+    def having(self, saga_type: str, version: int, *, step: str) -> Saga[Any] | None:
+        """The definition, if it is known and has the step; without that it decides nothing."""
+        saga = self.find(saga_type, version)
+        known = saga is not None and any(one.name == step for one in saga.steps)
+        return saga if known else None
+
     def newest(self, saga_type: str) -> Saga[Any] | None:
         versions = [version for name, version in self._sagas if name == saga_type]
         return self._sagas[saga_type, max(versions)] if versions else None

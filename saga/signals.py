@@ -1,6 +1,5 @@
 """Takes signals in: checked against the definition, kept, and handed to whoever waits for them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from saga.circumstances import Circumstances
 from saga.definition import Saga
 from saga.errors import BadSignal, NotAllowedNow, SagaIsOver, SagaNotFound
 from saga.followup import Followup
-from saga.inputs import plain_fault
+from saga.inputs import is_storable, plain_fault
 from saga.position import RESTING, Signalled
 from saga.registry import Registry
 from saga.row import Row
@@ -88,14 +87,15 @@ def _checked(saga: Saga[Any], name: str, payload: BaseModel | Mapping[str, Any])
         fault = error.errors(include_url=False)[0]
         where = ".".join(["payload", *map(str, fault["loc"])])
         raise BadSignal(where, plain_fault(fault)) from error
-    if "\\u0000" in json.dumps(values):
-        raise BadSignal("payload", "must not contain U+0000")
+    if not is_storable(values):
+        what = "U+0000, half a character, NaN or infinity"
+        raise BadSignal("payload", f"must not contain {what}")
     return values
 
 
 def _checked_id(signal_id: str | None) -> str:
     if signal_id is None:
         return str(uuid4())
-    if not signal_id or len(signal_id) > _LONGEST_ID or "\0" in signal_id:
+    if not signal_id or len(signal_id) > _LONGEST_ID or not is_storable(signal_id):
         raise BadSignal("signalId", f"must be text of 1 to {_LONGEST_ID} characters, no U+0000")
     return signal_id
