@@ -573,6 +573,35 @@ def test_sagas_are_listed_by_pages_and_filters(fresh: tuple[Client, Database]) -
     }
 
 
+def test_a_list_is_narrowed_by_each_filter_of_the_query(
+    fresh: tuple[Client, Database],
+) -> None:
+    client, database = fresh
+    refused, paused, plain = (ask(client, a_payment(database)).json()["sagaId"] for _ in range(3))
+    changes = {
+        refused: "retry_count = 2, error_message = 'Refused: not today', "
+        "created_at = created_at - interval '1 hour'",
+        paused: "paused = 'saga', paused_at = now()",
+    }
+    for saga_id, sets in changes.items():
+        with database.begin() as connection:
+            sql = text(f"UPDATE saga_state SET {sets} WHERE saga_id = :saga_id")
+            connection.execute(sql, {"saga_id": saga_id})
+
+    def found(query: str) -> set[str]:
+        return {item["sagaId"] for item in client.get(f"/api/sagas?{query}").json()["items"]}
+
+    assert found("error=Refused") == {refused}
+    assert found("retries=2&type=payment_refund") == {refused}
+    assert found("retries=3") == set()
+    assert found("paused=yes") == {paused}
+    assert found("olderThan=30m") == {refused}
+    assert found("olderThan=0s") == {refused, paused, plain}
+    assert found("status=FAILED&status=RUNNING") == {refused, paused, plain}
+    assert found("status=FAILED,COMPLETED") == set()
+    assert found("q=NOT%20today") == {refused}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -584,6 +613,16 @@ def test_sagas_are_listed_by_pages_and_filters(fresh: tuple[Client, Database]) -
         ("since", "yesterday"),
         ("q", "a\0b"),
         ("colour", "red"),
+        ("older_than", "15m"),
+        ("olderThan", "-15m"),
+        ("olderThan", "9" * 5_000 + "d"),
+        ("retries", "0"),
+        ("retries", "-1"),
+        ("retries", "9" * 30),
+        ("paused", "no"),
+        ("error", "x" * 10_000),
+        ("error", "a\0b"),
+        ("status", "RUNNING,LOST"),
     ],
 )
 def test_a_filter_that_cannot_be_is_named(client: Client, name: str, value: str) -> None:

@@ -195,8 +195,43 @@ def test_lists_are_filtered_and_come_by_pages(shell: Shell) -> None:
     assert shell.json("list", "--step=payment_refund.update_order_status")["items"] == []
     assert shell.json("list", "--since=2100-01-01")["items"] == []
     assert len(shell.json("list", "--until=2100-01-01")["items"]) == 3
-    for wrong in ("--limit=501", "--status=GONE", "--since=soon"):
+    for wrong in (
+        "--limit=501",
+        "--status=GONE",
+        "--since=soon",
+        "--retries=0",
+        "--error=a\nb" * 200,
+    ):
         assert wrong[2:].partition("=")[0] in shell.fails(2, "list", wrong)
+    assert "olderThan" in shell.fails(2, "list", "--older-than=soon")
+
+
+def test_a_list_is_narrowed_by_error_retries_age_and_pause(shell: Shell) -> None:
+    shell.start(shell.paid()["id"])
+
+    def found(*options: str) -> int:
+        return len(shell.json("list", *options)["items"])
+
+    assert found("--older-than=0s", "--status=RUNNING", "--status=FAILED") == 1
+    for options in (["--error=Refused"], ["--retries=1"], ["--paused"], ["--older-than=1d"]):
+        assert found(*options) == 0
+    assert "no sagas" in shell.run("list", "--paused").stdout
+
+
+def test_sagas_are_counted_by_type_and_status(shell: Shell) -> None:
+    assert shell.json("list", "--counts")["counts"] == {}
+    assert "no sagas" in shell.run("list", "--counts").stdout
+    for _ in range(2):
+        shell.start(shell.paid()["id"])
+
+    counted = shell.json("list", "--counts")
+
+    assert set(counted) == {"counts", "since"}
+    assert counted["counts"] == {"payment_refund": {"RUNNING": 2}}
+    told = shell.run("list", "--counts").stdout
+    assert "payment_refund" in told
+    assert "RUNNING" in told
+    assert "type" in shell.fails(2, "list", "--counts", "--type=payment_refund")
 
 
 def test_an_input_that_is_wrong_names_its_field_and_starts_nothing(shell: Shell) -> None:

@@ -30,7 +30,7 @@ from saga.followup import Lane, Publication
 from saga.lists import list_sagas
 from saga.registry import Registry
 from saga.runtime import Delivery
-from saga.views import show
+from saga.views import MOST_EVENTS, show
 
 pytestmark = pytest.mark.integration
 
@@ -300,6 +300,28 @@ def test_the_timeline_tells_who_did_what_and_for_how_long(
         "actor": None,
         "detail": {},
     }
+
+
+def test_of_a_long_timeline_the_newest_events_are_told_and_all_attempts_counted(
+    engine: Engine, start: Callable[..., UUID]
+) -> None:
+    saga_id = start()
+    work(engine, saga_id, "trip.reserve")
+    asked = text(
+        "INSERT INTO saga_event (saga_id, seq, at, kind, step, attempt, epoch, detail) "
+        "SELECT saga_id, version + n, now(), CASE WHEN n % 2 = 1 THEN 'attempt_started' "
+        "WHEN n = 2 THEN 'attempt_failed' ELSE 'accepted' END, 'trip.pay', 1, 1, "
+        """'{"task": "trip.pay"}' FROM saga_state, generate_series(1, :most + 100) AS n"""
+    )
+    with engine.database.begin() as connection:
+        connection.execute(asked, {"most": MOST_EVENTS})
+        connection.execute(text("UPDATE saga_state SET version = version + 1100"))
+
+    told = shown(engine, saga_id)
+
+    events, version = told["events"], told["saga"]["version"]
+    assert [event["seq"] for event in events] == list(range(version - MOST_EVENTS + 1, version + 1))
+    assert [step["attempts"] for step in told["steps"]] == [1, 1, 0]
 
 
 def test_a_saga_of_a_definition_that_nobody_here_knows_is_shown_all_the_same(
