@@ -39,6 +39,7 @@ from saga.task import (
     External,
     ExternalCompensation,
     Happened,
+    IdempotencyKey,
     Probe,
 )
 from saga.waiting import Waits
@@ -58,6 +59,7 @@ class Answer:
     state: Mapping[str, Any] | None = None
     error: Exception | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    key: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Call:
         began = time.monotonic()
         lease = self.runtime.timing.lease
         with heartbeat(self.runtime.database, self.saga_id, token=token, lease=lease):
-            answer = self._answer(saga, row)
+            answer = replace(self._answer(saga, row), key=row.key)
             by = replace(
                 self._by(token),
                 state=answer.state,
@@ -168,7 +170,7 @@ class Call:
                     if failures > _MOST_SETTLE_FAILURES:
                         raise
                     if failures == _MOST_SETTLE_FAILURES:
-                        answer = self._failure(error)
+                        answer = replace(self._failure(error), key=answer.key)
                         by = replace(by, state=None, error=error)
                 if time.monotonic() + pause > deadline:
                     log.warning("answer lost with the database", saga_id=str(self.saga_id))
@@ -205,7 +207,8 @@ class Call:
         saga = self.runtime.registry.find(row.saga_type, row.definition_version) if row else None
         if row is None or saga is None:
             return Drop("claim was lost")
-        event = LateSuccess(self.place.step)
+        under_old_key = answer.key != row.key_of(self.place.step)
+        event = LateSuccess(self.place.step, under_old_key=under_old_key)
         self.runtime.settle(connection, saga, row, event, replace(by, in_chain=False, state=None))
         return Drop("claim was lost")
 

@@ -190,9 +190,13 @@ class FoundNoAnswer:
 
 @dataclass(frozen=True)
 class LateSuccess:
-    """A worker that had lost its claim on ``step`` reports that the step took effect."""
+    """A worker that had lost its claim on ``step`` reports that the step took effect.
+
+    ``under_old_key``: an operator has let it be tried under a new key since, for it surely had not.
+    """
 
     step: str
+    under_old_key: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from saga.definition import Role, Saga
+from saga.decide import to_take_back
+from saga.definition import Saga
 from saga.followup import Lane, Publication
 from saga.position import Status, WaitingFor
 from saga.row import Row
-from saga.task import Effect, Manual
+from saga.task import NothingToCompensate
 
 
 def publication(saga: Saga[Any], row: Row) -> Publication:
@@ -34,11 +35,8 @@ def _tasks(saga: Saga[Any], row: Row) -> Iterator[str]:
     if row.status is Status.RUNNING:
         yield from (step.name for step in saga.steps[index:])
         return
-    for step in reversed(saga.steps[: index + 1]):
-        is_open = row.effect(step.name) in {Effect.DONE, Effect.UNKNOWN}
-        if not is_open or step.role is not Role.COMPENSATABLE:
-            continue
+    for step in to_take_back(saga, row, row.stop_reason):
         if (compensation := step.runnable_compensation) is not None:
             yield compensation.name
-        elif isinstance(step.compensation, Manual):
-            return
+        elif not isinstance(step.compensation, NothingToCompensate):
+            return  # a person's

@@ -89,5 +89,8 @@ class Row(Position):
     @property
     def key(self) -> IdempotencyKey:
         """The idempotency key of the step where the saga stands."""
-        generation = self.generations.get(self.step, 1)
-        return IdempotencyKey.of(self.saga_id, self.step, generation=generation)
+        return self.key_of(self.step)
+
+    def key_of(self, step: str) -> IdempotencyKey:
+        """The idempotency key of a step, in the generation that is used now."""
+        return IdempotencyKey.of(self.saga_id, step, generation=self.generations.get(step, 1))

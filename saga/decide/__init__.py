@@ -6,7 +6,7 @@ Celery. The rules are those of docs/explanation/protocol.md.
 
 from typing import Any
 
-from saga.decide.back import compensating
+from saga.decide.back import compensating, to_take_back
 from saga.decide.bounds import can_stop, stop_reason
 from saga.decide.findings import found, late_success, settle_after
 from saga.decide.forward import give_up, running
@@ -30,7 +30,15 @@ from saga.position import (
     WorkerLost,
 )
 
-__all__ = ["allowed", "can_stop", "decide", "settle_after", "stop_reason", "why_not"]
+__all__ = [
+    "allowed",
+    "can_stop",
+    "decide",
+    "settle_after",
+    "stop_reason",
+    "to_take_back",
+    "why_not",
+]
 
 
 def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) -> Move:
@@ -42,8 +50,8 @@ def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) 
     match event:
         case Due():
             return _due(saga, at)
-        case LateSuccess(step):
-            return late_success(at, step)
+        case LateSuccess(step, under_old_key):
+            return late_success(at, step, under_old_key=under_old_key)
         case FoundDone() | FoundNothing() | FoundNoAnswer():
             return found(saga, at, event, jitter)
         case Signalled(name):

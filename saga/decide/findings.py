@@ -77,8 +77,10 @@ def found(
     assert_never(event)
 
 
-def late_success(at: Position, step: str) -> Move:
+def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Move:
     effect = at.effect(step)
+    if under_old_key:
+        return _twice(at, step)
     if effect in {Effect.COMPENSATED, Effect.NOT_DONE}:
         if at.status is Status.COMPENSATING and at.claimed:
             # A compensation is at work: it settles first, then sees the contradiction.
@@ -93,3 +95,14 @@ def late_success(at: Position, step: str) -> Move:
         return Note(effects={step: Effect.DONE})
     # RUNNING: the next attempt, with the same key, will find it. COMPLETED: known.
     return Note()
+
+
+def _twice(at: Position, step: str) -> Move:
+    """It happened under a key that was given up: under its new one it may happen once more."""
+    advice = (
+        f"{step} took effect under an earlier key after all, and may have under its new one, too: "
+        "find out at the other system, and take back what is too much"
+    )
+    if at.claimed or at.status not in {Status.RUNNING, Status.COMPENSATING}:
+        return Note(alarm=advice)
+    return Fail(advice=advice, effects={step: Effect.DONE})

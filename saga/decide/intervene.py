@@ -173,7 +173,7 @@ def _taken_back(at: Position, step: str) -> Effect:
     match at.effect(step):
         case Effect.DONE | Effect.COMPENSATION_FAILED:
             return Effect.COMPENSATED
-        case Effect.UNKNOWN:
+        case Effect.UNKNOWN | Effect.NOT_STARTED:
             return Effect.NOT_DONE
         case known:
             return known

@@ -8,11 +8,20 @@ from sqlalchemy import Connection
 from saga.moves import Effects
 from saga.position import Status, StopReason
 from saga.row import Row
-from saga.store.transition import NEXT_ATTEMPTS, UNCLAIM, UNPAUSE, Record, move, transition, writes
+from saga.store.transition import (
+    KEEP_OWN_PAUSE,
+    NEXT_ATTEMPTS,
+    UNCLAIM,
+    UNPAUSE,
+    Record,
+    move,
+    transition,
+    writes,
+)
 
 _COMPENSATE = transition(
-    f"{UNCLAIM}, {NEXT_ATTEMPTS}, status = 'COMPENSATING', current_step = %(step)s, "
-    "step_index = %(index)s, stop_reason = %(reason)s, max_retries = %(max_retries)s, "
+    f"{UNCLAIM}, {NEXT_ATTEMPTS}, {KEEP_OWN_PAUSE}, status = 'COMPENSATING', "
+    "current_step = %(step)s, step_index = %(index)s, stop_reason = %(reason)s, max_retries = %(max_retries)s, "
     "effects = effects || %(effects)s::jsonb, look_at = coalesce(%(look_at)s, look_at), "
     "error_message = coalesce(%(error)s, error_message), dispatches = %(dispatches)s, "
     "epoch = epoch + CASE WHEN status = 'COMPENSATING' THEN 0 ELSE 1 END, "

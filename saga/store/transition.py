@@ -33,6 +33,12 @@ UNCLAIM = "claimed_by = NULL, claim_deadline = NULL, unknown_since = NULL"
 
 UNPAUSE = "paused = NULL, paused_at = NULL"
 
+# The pause of a step, or of a type, is met anew at the next step.
+KEEP_OWN_PAUSE = (
+    "paused = CASE WHEN paused = 'saga' THEN paused END, "
+    "paused_at = CASE WHEN paused = 'saga' THEN paused_at END"
+)
+
 NEXT_ATTEMPTS = (
     "attempt = 0, retry_count = 0, not_before = NULL, waiting_for = NULL, signal = NULL, polls = 0"
 )

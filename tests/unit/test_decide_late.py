@@ -189,3 +189,22 @@ def test_a_second_look_that_gets_no_answer_is_taken_again(attempt: int, seconds:
 
 def test_a_second_look_that_never_gets_an_answer_comes_to_an_end() -> None:
     assert decide(refund, looking(11), FoundNoAnswer()) == LookAgain()
+
+
+def test_a_late_success_under_an_old_key_stops_what_goes_on_under_a_new_one() -> None:
+    late = LateSuccess(refund_call.name, under_old_key=True)
+
+    move = decide(refund, at(refund, refund_call), late)
+
+    assert isinstance(move, Fail)
+    assert "under an earlier key" in move.advice
+    assert move.effects == {refund_call.name: Effect.DONE}
+
+
+def test_while_the_new_key_is_being_used_the_success_of_the_old_one_is_alarmed() -> None:
+    late = LateSuccess(refund_call.name, under_old_key=True)
+
+    move = decide(refund, at(refund, refund_call).claimed_by_a_worker(), late)
+
+    assert isinstance(move, Note)
+    assert "under an earlier key" in str(move.alarm)
