@@ -21,7 +21,8 @@ from saga.store.transition import (
 
 _COMPENSATE = transition(
     f"{UNCLAIM}, {NEXT_ATTEMPTS}, {KEEP_OWN_PAUSE}, status = 'COMPENSATING', "
-    "current_step = %(step)s, step_index = %(index)s, stop_reason = %(reason)s, max_retries = %(max_retries)s, "
+    "current_step = %(step)s, step_index = %(index)s, stop_reason = %(reason)s, "
+    "max_retries = %(max_retries)s, "
     "effects = effects || %(effects)s::jsonb, look_at = coalesce(%(look_at)s, look_at), "
     "error_message = coalesce(%(error)s, error_message), dispatches = %(dispatches)s, "
     "epoch = epoch + CASE WHEN status = 'COMPENSATING' THEN 0 ELSE 1 END, "
