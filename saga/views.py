@@ -4,15 +4,19 @@ Reads only. Names are camelCase; instants are ISO 8601 in UTC with a Z.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from saga import queries
 from saga.attempts import attempts
+from saga.decide import allowed
 from saga.definition import Saga
 from saga.errors import SagaNotFound
+from saga.preview import preview
 from saga.registry import Registry
 from saga.row import COLUMNS, Row
 from saga.tables import saga_event, saga_state
@@ -56,12 +60,12 @@ _EVENT = {
 
 
 def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dict[str, Any]:
-    """One saga with its steps, its timeline, and where it stands in plain words.
+    """One saga with its steps, its timeline, what is allowed, and where it stands in plain words.
 
     ``steps`` are those of its definition; of a definition that this process does not know, those
     that came to something so far, with a null role. Raises SagaNotFound, also for what is no id.
     """
-    key = _uuid(saga_id)
+    key = identified(saga_id)
     columns = [saga_state.c[column].label(name) for name, column in SAGA.items()]
     # One statement, so that what is told of the saga is true of one moment.
     found = connection.execute(
@@ -76,17 +80,70 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
         raise SagaNotFound(saga_id)
     row = Row.read(record)
     events = _events(connection, row)
-    saga = _definition(registry, row)
+    saga = registry.having(row.saga_type, row.definition_version, step=row.step)
     return {
         "saga": plain({name: record[name] for name in SAGA}),
         "steps": _steps(saga, row, _tries(connection, row, events)),
         "events": events,
-        "allowedActions": [],
+        "allowedActions": [] if saga is None else [what.value for what in allowed(saga, row)],
         "why": why(saga, row),
     }
 
 
-def _uuid(saga_id: UUID | str) -> UUID:
+def one(connection: Connection, saga_id: UUID | str) -> dict[str, Any]:
+    """One saga as lists tell it. Raises SagaNotFound, also for what is no id."""
+    columns = [saga_state.c[column].label(name) for name, column in SAGA.items()]
+    found = connection.execute(
+        select(*columns).where(saga_state.c.saga_id == identified(saga_id))
+    ).mappings()
+    record = found.one_or_none()
+    if record is None:
+        raise SagaNotFound(saga_id)
+    return plain(dict(record))
+
+
+def events_after(
+    connection: Connection, saga_id: UUID | str, seq: int, *, most: int = MOST_EVENTS
+) -> list[dict[str, Any]]:
+    """What happened to a saga after the event ``seq``, oldest first; the first ``most`` of it."""
+    c = saga_event.c
+    found = connection.execute(
+        select(*(column.label(name) for name, column in _EVENT.items()))
+        .where(c.saga_id == identified(saga_id), c.seq > seq)
+        .order_by(c.seq)
+        .limit(most)
+    )
+    return [plain(dict(event)) for event in found.mappings()]
+
+
+def show_preview(connection: Connection, registry: Registry, saga_id: UUID | str) -> dict[str, Any]:
+    """What it would come to to have the saga go back now. Raises SagaNotFound."""
+    row = queries.look(connection, identified(saga_id))
+    if row is None:
+        raise SagaNotFound(saga_id)
+    saga = registry.having(row.saga_type, row.definition_version, step=row.step)
+    told = preview(saga, row) if saga is not None else None
+    runs = () if told is None else told.runs
+    unknown = f"{row.saga_type} version {row.definition_version} is not known here"
+    return {
+        "sagaId": str(row.saga_id),
+        "status": row.status.value,
+        "version": row.version,
+        "action": None if told is None else told.action.value,
+        "allowed": told is not None and told.why_not is None,
+        "whyNot": unknown if told is None else told.why_not,
+        "runs": [asdict(run) for run in runs],
+        "effects": [
+            {"step": step["name"], "role": step["role"], "effect": step["effect"]}
+            for step in _steps(saga, row, ())
+        ],
+        "ends": told.ends.value if told is not None and told.ends else None,
+        "then": None if told is None else told.then,
+    }
+
+
+def identified(saga_id: UUID | str) -> UUID:
+    """The id that was meant. Raises SagaNotFound for what is none."""
     if isinstance(saga_id, UUID):
         return saga_id
     try:
@@ -125,12 +182,6 @@ def _tries(
     )
     names = ("step", "attempt", "kind", "detail")
     return [dict(zip(names, event, strict=True)) for event in found]
-
-
-def _definition(registry: Registry, row: Row) -> Saga[Any] | None:
-    saga = registry.find(row.saga_type, row.definition_version)
-    known = saga is not None and any(step.name == row.step for step in saga.steps)
-    return saga if known else None
 
 
 def _steps(
