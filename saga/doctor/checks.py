@@ -102,6 +102,12 @@ def _sagas(seen: DatabaseFacts) -> Iterator[Finding]:
             f"{seen.failed} sagas wait for a person",
             "see them: saga list --status FAILED, and saga why ID for each",
         )
+    for pause in seen.paused:
+        yield Finding.warn(
+            "paused",
+            pause,
+            "nothing is begun there: end it by saga resume --type, with --step where it is one",
+        )
     if not (seen.stuck or seen.unknown or seen.failed):
         yield Finding.ok("sagas", "none is stuck, unknown or FAILED")
 

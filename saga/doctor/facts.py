@@ -10,7 +10,8 @@ class DatabaseFacts:
     """``clock_ahead`` is how far the database's clock is ahead of ours; negative: behind.
 
     ``schema`` is the version of the engine's tables, 0 for none. What is counted is None where
-    there are no tables. ``last_scan`` is how long ago recovery ran; None: never.
+    there are no tables. ``last_scan`` is how long ago recovery ran; None: never. ``paused`` are the
+    types and steps that are paused, each with who did it, when and why.
     """
 
     version: str
@@ -22,6 +23,7 @@ class DatabaseFacts:
     failed: int = 0
     unknown: int = 0
     stuck: int = 0
+    paused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

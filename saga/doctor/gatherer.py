@@ -15,10 +15,12 @@ from saga.doctor.facts import CeleryFacts, DatabaseFacts, Facts, TaskFacts, Work
 from saga.engine import Engine
 from saga.followup import BrokerAway, Lane
 from saga.recovery import PULSE
+from saga.views import iso
 
 _ANSWER_WITHIN = timedelta(seconds=1)
 _STUCK_AFTER = timedelta(minutes=1)
 _MOST_COUNTED = 1_000
+_SINCE_PAUSES = 2  # the version of the engine's tables that brought them
 # Transports whose messages are given to another worker after a while; Celery's default for them.
 _VISIBILITY = {"redis": timedelta(hours=1), "rediss": timedelta(hours=1), "sqs": timedelta(hours=1)}
 
@@ -61,6 +63,7 @@ def _look(connection: Connection, app: SagaApp) -> DatabaseFacts:
             "last_scan": counts.since_pulse(connection, PULSE),
             "failed": counts.count_failed(connection),
             "unknown": counts.count_unknown(connection),
+            "paused": _paused(connection) if standing >= _SINCE_PAUSES else (),
             "stuck": len(queries.due_since(connection, since=_STUCK_AFTER, most=_MOST_COUNTED)),
         }
     return DatabaseFacts(
@@ -70,6 +73,14 @@ def _look(connection: Connection, app: SagaApp) -> DatabaseFacts:
         schema=standing,
         pending_migrations=tuple(app.pending_migrations(connection)),
         **facts,
+    )
+
+
+def _paused(connection: Connection) -> tuple[str, ...]:
+    return tuple(
+        f"{pause.step or pause.saga_type}, since {iso(pause.at)[:19]}Z by {pause.actor}: "
+        f"{pause.reason}"
+        for pause in queries.active_pauses(connection)
     )
 
 

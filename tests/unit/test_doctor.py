@@ -101,6 +101,7 @@ def test_sagas_in_trouble_are_told_by_what_to_do_about_them() -> None:
     assert of_database(stuck=1) == [("stuck sagas", Level.BAD)]
     assert of_database(unknown=1) == [("unknown sagas", Level.WARN)]
     assert of_database(failed=1) == [("failed sagas", Level.WARN)]
+    assert of_database(paused=("sale, by Ann",)) == [("paused", Level.WARN)]
 
 
 def test_of_a_broker_that_is_away_no_worker_is_asked_for() -> None:
