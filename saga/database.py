@@ -62,7 +62,8 @@ def committing(database: Engine) -> Iterator[Connection]:
             transaction.commit()
 
 
-_ROW_IS_LOCKED = "55P03"
+# Somebody has the row for too long, or waits for us in turn.
+_ROW_IS_LOCKED = ("55P03", "40P01")
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def busy(saga_id: UUID) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) == _ROW_IS_LOCKED:
+        if getattr(error.orig, "pgcode", None) in _ROW_IS_LOCKED:
             raise SagaBusy(saga_id) from error
         raise
 

@@ -184,7 +184,8 @@ class Engine:
         """Tell a saga something inside the caller's own transaction; early or late is the same.
 
         What waits for it goes on after the commit; else it stays until a step begins to wait. The
-        same ``signal_id`` is taken once; without one, each call is another signal. Raises
+        same ``signal_id`` is taken once; without one, each call is another signal. Signal before
+        you lock what steps lock, too: they have the saga's row first. Raises
         SagaNotFound, SagaIsOver, SagaBusy, BadSignal for a name, payload or id that cannot be, or
         NotAllowedNow where this process does not know the saga's definition.
         """

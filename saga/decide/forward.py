@@ -96,7 +96,8 @@ def _refused(saga: Saga[Any], at: Position) -> Move:
     reason = at.stop_reason or StopReason.REFUSED
     if step.role is Role.RETRIABLE:
         known = at.effect(at.step)
-        return give_up(saga, at, known if known is Effect.UNKNOWN else Effect.NOT_DONE, reason)
+        effect = known if known is Effect.UNKNOWN else Effect.NOT_DONE
+        return _fail_forward(at, effect, "was refused")
     # An accepted pivot without a probe has nobody else to tell its final word.
     is_final = step.role is Role.PIVOT and is_accepted(saga, at) and step.probe is None
     if at.effect(at.step) is Effect.UNKNOWN and not is_final:
@@ -118,16 +119,9 @@ def give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) -
     step = saga.step(at.step)
     match step.role, effect:
         case Role.RETRIABLE, _:
-            ended = (
-                f"waited in vain for the signal {at.signal}"
-                if at.waiting_for is WaitingFor.SIGNAL
-                else f"did not succeed in {at.attempt} attempts"
-            )
-            return Fail(
-                advice=f"{step.name} {ended}, and past the pivot nothing goes back: find out what "
-                "stands in its way",
-                effects={step.name: effect},
-            )
+            if at.waiting_for is WaitingFor.SIGNAL:
+                return _fail_forward(at, effect, f"waited in vain for the signal {at.signal}")
+            return _fail_forward(at, effect, f"did not succeed in {at.attempt} attempts")
         case _, Effect.UNKNOWN if step.probe is not None:
             return AskProbe(probe=step.probe.name, reason=reason)
         case Role.PIVOT, Effect.UNKNOWN:
@@ -137,3 +131,11 @@ def give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) -
                 effects={step.name: effect},
             )
     return go_back(saga, at, reason, {step.name: effect})
+
+
+def _fail_forward(at: Position, effect: Effect, how: str) -> Fail:
+    return Fail(
+        advice=f"{at.step} {how}, and past the pivot nothing goes back: find out what stands in "
+        "its way",
+        effects={at.step: effect},
+    )
