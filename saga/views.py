@@ -142,6 +142,23 @@ def show_preview(connection: Connection, registry: Registry, saga_id: UUID | str
     }
 
 
+def list_pauses(connection: Connection) -> dict[str, Any]:
+    """``{"items": [{"sagaType", "step", "at", "actor", "reason"}]}`` of all that is paused now."""
+    found = queries.active_pauses(connection)
+    return {
+        "items": [
+            {
+                "sagaType": pause.saga_type,
+                "step": pause.step,
+                "at": iso(pause.at),
+                "actor": pause.actor,
+                "reason": pause.reason,
+            }
+            for pause in found
+        ]
+    }
+
+
 def identified(saga_id: UUID | str) -> UUID:
     """The id that was meant. Raises SagaNotFound for what is none."""
     if isinstance(saga_id, UUID):

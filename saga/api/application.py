@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import HTTPBearer
 
-from saga.api import health, sagas
+from saga.api import health, interventions, pauses, sagas, signals
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
 from saga.api.problems import Problem, handle_errors
@@ -33,7 +33,8 @@ def create_app(
     app.add_middleware(Guard, api_key=api_key, open_paths=health.PATHS)
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
-    for router in (sagas.router(engine), *routers):
+    own = (module.router(engine) for module in (sagas, interventions, signals, pauses))
+    for router in (*own, *routers):
         app.include_router(router, dependencies=[Security(_key)])
     _describe_problems(app)
     return app

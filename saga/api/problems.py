@@ -129,6 +129,7 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
         detail,
         errors=[FieldError(field=field, message=detail)] if field else [],
         saga_id=None if isinstance(error, NotFound) else getattr(error, "saga_id", None),
+        allowed=error.allowed if isinstance(error, Conflict) else None,
     )
 
 
