@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
-from saga import queries
+from saga import queries, store
 from saga.circumstances import Circumstances
-from saga.decide import settle_after
+from saga.decide import can_stop, settle_after
 from saga.followup import Followup, Next, Publish, RetryIn
 from saga.position import RESTING
 from saga.row import Row as Stored
 from saga.settlement import apply
 from saga.timing import Timing
+from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.definitions import read
 from tests.unit.exploration.explorer import Explorer
 from tests.unit.exploration.model import (
@@ -24,12 +25,12 @@ from tests.unit.exploration.model import (
     NOT_STARTED,
     RUNNING,
     SECOND_LOOK,
+    WORD,
     Ended,
     Row,
     Small,
 )
-from tests.unit.exploration.moves import canonical
-from tests.unit.exploration.settlement import ERRORS, Question, Settled
+from tests.unit.exploration.settlement import ERRORS, HELD, Question, Settled
 
 pytestmark = pytest.mark.integration
 
@@ -39,11 +40,15 @@ SAGAS = ["call<call | ask | sql", "ask<call sql<sql | |", "sql<nothing call<manu
 
 
 class Left(NamedTuple):
-    """What a move left: the row, whether a message follows, and how far the epoch rose."""
+    """What a move left: the row, whether a message follows, and how far the epoch rose.
+
+    ``wakes``: recovery looks at it in time, if it must.
+    """
 
     row: Row
     publishes: bool
     rose: int
+    wakes: bool
 
 
 @pytest.mark.parametrize("line", SAGAS)
@@ -54,25 +59,77 @@ def test_the_model_does_to_a_row_what_the_store_does(line: str, database: Databa
     with database.connect() as connection:
         for question, expected in explorer.settled.items():
             left = carry_out(connection, explorer.small, question, expected)
-            told = Left(expected.row, expected.publishes, int(expected.rose))
+            told = Left(expected.row, expected.publishes, int(expected.rose), wakes=True)
             assert left == told, (question, expected.move)
         connection.rollback()
 
 
 def carry_out(connection: Connection, small: Small, question: Question, settled: Settled) -> Left:
     """Put the row into the database, apply the move to it, and read what it became."""
-    row, event, _, in_chain = question
+    row, event, about, in_chain = question
     stored = insert(connection, small, row)
+    for number in range(row.words):
+        came(connection, stored, f"word {number}")
+    if event == HELD:
+        stored = hold(connection, stored, in_time=bool(about))
     by = Circumstances(
         timing=Timing(),
         in_chain=in_chain,
         error=RuntimeError("it failed") if event in ERRORS else None,
+        signal=came(connection, stored, "now") if event == "signalled" else None,
     )
     followup = apply(connection, small.saga, stored, settled.move, by)
     found = queries.lock(connection, stored.saga_id)
     assert found is not None
-    after = canonical(small, abstract(small, found))
-    return Left(after, publishes(followup, after), found.epoch - stored.epoch)
+    words = connection.exec_driver_sql(
+        "SELECT count(*) FROM saga_signal WHERE saga_id = %(id)s AND consumed_at IS NULL",
+        {"id": str(stored.saga_id)},
+    ).scalar_one()
+    after = canonical(small, abstract(small, found)._replace(words=words))
+    return Left(
+        after, publishes(followup, after), found.epoch - stored.epoch, wakes=wakes(small, found)
+    )
+
+
+def came(connection: Connection, stored: Stored, signal_id: str) -> queries.StoredSignal | None:
+    """The signal, written down."""
+    store.keep_signal(
+        connection, stored.saga_id, name=WORD, signal_id=signal_id, payload={}, actor=None
+    )
+    return queries.signal_of(connection, stored.saga_id, signal_id=signal_id)
+
+
+def hold(connection: Connection, stored: Stored, *, in_time: bool) -> Stored:
+    """Pause the type, before the saga's time ended if ``in_time``; the row as it was before."""
+    at = stored.now - (MINUTE if in_time else timedelta(0))
+    params = {"at": at, "id": str(stored.saga_id), "type": stored.saga_type}
+    connection.exec_driver_sql("DELETE FROM saga_pause")
+    connection.exec_driver_sql(
+        "INSERT INTO saga_pause (saga_type, at, actor, reason) "
+        "VALUES (%(type)s, %(at)s, 'test', 'test')",
+        params,
+    )
+    connection.exec_driver_sql(
+        "UPDATE saga_state SET updated_at = %(at)s WHERE saga_id = %(id)s", params
+    )
+    found = queries.lock(connection, stored.saga_id)
+    assert found is not None
+    return found
+
+
+def wakes(small: Small, row: Stored) -> bool:
+    """Whether recovery comes back no later than when a wait ends, or the time that stops it."""
+    if row.claimed or row.paused is not None or row.status not in {RUNNING, COMPENSATING}:
+        return True
+    if row.wake_at is None:
+        return False
+    latest = [row.now + MINUTE]
+    if row.not_before is not None:
+        latest = [row.not_before + MINUTE]
+    ends = can_stop(small.saga, row) or (row.waiting_for is not None and row.signal is not None)
+    if row.status == RUNNING and row.waiting_for != "probe" and ends and not row.is_over_time:
+        latest.append(row.timeout_at)
+    return row.wake_at <= min(latest)
 
 
 def publishes(followup: Followup, row: Row) -> bool:
@@ -116,6 +173,10 @@ def insert(connection: Connection, small: Small, row: Row) -> Stored:
         "holds_key": works or row.status == "FAILED",
         "timeout_at": now - SECOND if row.over_time else now + HOUR,
         "completed_at": now if row.status in RESTING else None,
+        "failed_from": row.failed_from,
+        "signal": WORD if row.signal else None,
+        "paused": row.paused,
+        "paused_at": now if row.paused else None,
         **dict.fromkeys(("started_at", "created_at", "updated_at"), now),
     }
     names = ", ".join(values)
@@ -158,6 +219,9 @@ def abstract(small: Small, stored: Stored) -> Row:
         dispatches=stored.dispatches,
         early=stored.not_before is not None and stored.not_before > now,
         asleep=looks_later,
+        failed_from=stored.failed_from.value if stored.failed_from else None,
+        signal=stored.signal is not None,
+        paused=stored.paused.value if stored.paused else None,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from saga import Saga, Status
 from saga.decide import settle_after
 from saga.definition import Step
-from saga.position import Position, StopReason, WaitingFor
+from saga.position import Paused, Position, StopReason, WaitingFor
 from saga.task import (
     Effect,
     External,
@@ -24,6 +24,8 @@ from saga.task import (
 )
 from tests.unit.positions import NOON
 
+_HOUR = timedelta(hours=1)
+
 # Plain strings: they are hashed a hundred million times.
 RUNNING, COMPLETED, COMPENSATING, COMPENSATED, TIMEOUT, FAILED = (each.value for each in Status)
 NOT_STARTED, DONE, NOT_DONE, UNKNOWN, EFFECT_COMPENSATED, COMPENSATION_FAILED = (
@@ -31,6 +33,12 @@ NOT_STARTED, DONE, NOT_DONE, UNKNOWN, EFFECT_COMPENSATED, COMPENSATION_FAILED = 
 )
 PROBE, POLL, SIGNAL, SLEEP, SECOND_LOOK = (each.value for each in WaitingFor)
 OPEN_EFFECTS = frozenset({DONE, UNKNOWN})
+STANDING = OPEN_EFFECTS | {COMPENSATION_FAILED}
+BY_SAGA, BY_TYPE, _ = (each.value for each in Paused)
+ORDERED, CANCELLED = StopReason.ORDERED.value, StopReason.CANCELLED.value
+
+# The one signal that there is.
+WORD = "word"
 
 
 class Ended(IntEnum):
@@ -65,7 +73,10 @@ B_NOTHING, B_IN_FLIGHT, B_ACCEPTED, B_DONE, B_CLOSED, B_UNDONE, B_LATE = (
 
 
 class Row(NamedTuple):
-    """The row of ``saga_state``. ``early``: not_before is to come; ``asleep``: so is wake_at."""
+    """The row of ``saga_state``. ``early``: not_before is to come; ``asleep``: so is wake_at.
+
+    ``signal``: the signal may end its wait; ``words``: signals that came and no step took in.
+    """
 
     status: str
     step: int
@@ -82,6 +93,10 @@ class Row(NamedTuple):
     dispatches: int = 0
     early: bool = False
     asleep: bool = False
+    failed_from: str | None = None
+    signal: bool = False
+    words: int = 0
+    paused: str | None = None
 
 
 class Kind(StrEnum):
@@ -102,7 +117,8 @@ class Worker(NamedTuple):
     attempt: running, for what is counted, or the failure that it will record. ``live``: its token
     is in the row. ``told``: the effect that its compensation was told; ``polling``: it asks for
     the final word; ``settled``: its probe asked late enough to be believed; ``overslept``: it
-    slept so long that nobody reckons with its call; ``counted``: its transaction was.
+    slept so long that nobody reckons with its call; ``counted``: its transaction was;
+    ``old_key``: its step was given a new key since.
     """
 
     kind: str
@@ -114,23 +130,46 @@ class Worker(NamedTuple):
     settled: bool = False
     overslept: bool = False
     counted: bool = False
+    old_key: bool = False
+
+
+class Held(IntEnum):
+    """Whether the saga's type is paused."""
+
+    NO = 0
+    YES = 1
+    ENDED = 2
+    """Resumed, but its sagas do not all go on yet; whoever met the pause may still say so."""
 
 
 class World(NamedTuple):
-    """``published``: a message that may act on the row may come; ``risen``: older epochs were."""
+    """``published``: a message that may act on the row may come; ``risen``: older epochs were.
+
+    ``signals`` and ``acts``: how many signals may still come, and how often an operator may still
+    act. ``cancelled``: one did so, and nobody decided anything else since.
+    """
 
     row: Row
     books: tuple[str, ...]
     workers: tuple[Worker, ...] = ()
     published: bool = True
     risen: bool = False
+    signals: int = 0
+    acts: int = 0
+    cancelled: bool = False
+    held: int = Held.NO
 
 
 class Small:
-    """A small saga, with what the model asks of its steps again and again."""
+    """A small saga, with what the model asks of its steps again and again.
 
-    def __init__(self, saga: Saga[Any]) -> None:
+    ``waits``: its steps may wait and sleep; ``operated``: a person may decide about it.
+    """
+
+    def __init__(self, saga: Saga[Any], *, waits: bool = False, operated: bool = False) -> None:
         self.saga = saga
+        self.waits = waits
+        self.operated = operated
         self.steps = tuple(saga.steps)
         self.names = tuple(step.name for step in saga.steps)
         self.external = tuple(step.is_external for step in saga.steps)
@@ -174,6 +213,11 @@ class Small:
             stop_reason=StopReason(row.stop_reason) if row.stop_reason else None,
             overdue=row.overdue,
             looks=row.looks,
+            not_before=NOON + _HOUR if row.early else None,
+            signal=WORD if row.signal else None,
+            paused=Paused(row.paused) if row.paused else None,
+            paused_at=NOON if row.paused else None,
+            failed_from=Status(row.failed_from) if row.failed_from else None,
         )
         if row.ended == Ended.NEVER:
             return at

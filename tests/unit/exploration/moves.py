@@ -5,9 +5,8 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from saga import Role
 from saga.moves import (
     Advance,
     AskProbe,
@@ -15,27 +14,33 @@ from saga.moves import (
     Complete,
     Dispatch,
     Fail,
+    Keep,
     LookAgain,
     Move,
     Note,
+    Pause,
+    Reopen,
+    Resolve,
     Rest,
+    Resume,
     Retry,
+    Stop,
+    TakeIn,
     WaitFor,
+    WaitOn,
 )
 from saga.task import Effect
 from saga.timing import Timing
 from tests.unit.exploration.model import (
-    COMPENSATED,
+    BY_SAGA,
     COMPENSATING,
     COMPLETED,
-    DONE,
     FAILED,
     POLL,
     PROBE,
     RUNNING,
     SECOND_LOOK,
-    TIMEOUT,
-    UNKNOWN,
+    SLEEP,
     Ended,
     Row,
     Small,
@@ -52,34 +57,43 @@ class By(NamedTuple):
     error: bool
 
 
-def apply(small: Small, row: Row, move: Move, by: By) -> tuple[Row, bool, bool]:
+def apply(  # noqa: PLR0912 - one case a move
+    small: Small, row: Row, move: Move, by: By
+) -> tuple[Row, bool, bool]:
     """The row, whether a message follows the commit, whether the epoch rose."""
     free = row._replace(claimed=False)
     effects = _with(small, row.effects, getattr(move, "effects", {}))
     name = small.names[row.step]
-    fresh = free._replace(attempt=0, early=False, waiting_for=None)
+    fresh = free._replace(attempt=0, early=False, waiting_for=None, signal=False)
     match move:
         case Advance(to):
             return _advance(small, fresh, to), True, False
         case Complete():
-            done = _with(small, row.effects, {name: Effect.DONE})
+            done = _with(small, effects, {name: Effect.DONE})
             ended = free._replace(status=COMPLETED, waiting_for=None, early=False, effects=done)
-            return ended._replace(stop_reason=None), False, False
+            ended = ended._replace(stop_reason=None, signal=False, paused=None, failed_from=None)
+            return ended, False, False
         case Retry(after=after, effect=effect):
             held = by.in_chain and after <= _HOLD
             kept = _with(small, row.effects, {name: effect})
             waits = free._replace(effects=kept, ended=Ended.JUST_NOW, early=True)
+            if row.waiting_for == SLEEP:
+                waits = waits._replace(waiting_for=None)
             return waits._replace(dispatches=row.dispatches if held else 0), held, False
         case WaitFor():
-            kept = _with(small, row.effects, {name: Effect.UNKNOWN})
-            waits = free._replace(effects=kept, ended=Ended.JUST_NOW, early=True)
-            return waits._replace(attempt=0, waiting_for=POLL, dispatches=0), False, False
+            return _wait_for(small, free, move)
+        case TakeIn(accepted=accepted):
+            return _take_in(row, accepted=accepted)
+        case Keep():
+            return row._replace(words=row.words + 1), False, False
+        case WaitOn(overdue=overdue):
+            return row._replace(overdue=row.overdue or overdue), False, False
         case AskProbe():
             return _ask_probe(small, row, move, by)
         case Compensate(step=step, reason=reason, look_at=look_at):
             going_back = row.status == COMPENSATING
             by_link_error = by.in_chain and not going_back and by.error
-            back = fresh._replace(
+            back = _own_pause(fresh)._replace(
                 status=COMPENSATING,
                 step=small.names.index(step),
                 stop_reason=reason.value,
@@ -92,8 +106,7 @@ def apply(small: Small, row: Row, move: Move, by: By) -> tuple[Row, bool, bool]:
         case Rest():
             return _rest(small, free, move, effects), False, True
         case Fail():
-            parked = free._replace(status=FAILED, waiting_for=None, early=False, effects=effects)
-            return parked._replace(asleep=False), False, True
+            return _fail(small, free, move, effects), False, True
         case Dispatch():
             return _dispatch(small, row, move)
         case LookAgain():
@@ -102,8 +115,18 @@ def apply(small: Small, row: Row, move: Move, by: By) -> tuple[Row, bool, bool]:
             if look < _LOOKS:
                 looked = looked._replace(waiting_for=SECOND_LOOK, asleep=True, early=True)
             return looked, False, False
-        case Note():
+        case Note() | Resolve():
             return row._replace(effects=effects), False, False
+        case Stop(reason):
+            return row._replace(stop_reason=reason.value), False, False
+        case Pause(what):
+            return row._replace(paused=what.value), False, False
+        case Resume():
+            goes_on = not row.claimed and not row.early
+            went_on = row._replace(paused=None)
+            return went_on._replace(dispatches=1) if goes_on else went_on, goes_on, False
+        case Reopen():
+            return _reopen(small, fresh, move, effects)
     raise AssertionError(f"{move} is not among the model's moves")
 
 
@@ -118,6 +141,76 @@ def _advance(small: Small, fresh: Row, to: str) -> Row:
     )
 
 
+def _own_pause(row: Row) -> Row:
+    """A pause of the type is met anew at the next step."""
+    return row if row.paused in {None, BY_SAGA} else row._replace(paused=None)
+
+
+def _wait_for(small: Small, free: Row, move: WaitFor) -> tuple[Row, bool, bool]:
+    external = small.external[free.step]
+    waits = free._replace(
+        attempt=0,
+        dispatches=0,
+        waiting_for=move.what.value,
+        signal=move.signal is not None,
+        effects=_with(small, free.effects, {small.names[free.step]: move.effect}),
+        ended=Ended.JUST_NOW if external else free.ended,
+        early=True,
+    )
+    if not waits.signal or not waits.words:
+        return waits, False, False
+    # One came before: it is taken in at once.
+    return _take_in(waits._replace(words=waits.words - 1), accepted=external)
+
+
+def _take_in(row: Row, *, accepted: bool) -> tuple[Row, bool, bool]:
+    told = row._replace(
+        attempt=0,
+        signal=False,
+        early=False,
+        waiting_for=POLL if accepted else None,
+        dispatches=1,
+    )
+    return told, row.paused is None, False
+
+
+def _fail(small: Small, free: Row, move: Fail, effects: tuple[str, ...]) -> Row:
+    origin = free.failed_from if free.status == FAILED else free.status
+    parked = free._replace(
+        status=FAILED,
+        waiting_for=None,
+        signal=False,
+        early=False,
+        asleep=False,
+        paused=None,
+        effects=effects,
+        failed_from=origin if move.going_back is None else COMPENSATING,
+    )
+    if move.step is not None:
+        parked = parked._replace(step=small.names.index(move.step))
+    if move.going_back is not None:
+        parked = parked._replace(stop_reason=move.going_back.value)
+    return parked
+
+
+def _reopen(
+    small: Small, fresh: Row, move: Reopen, effects: tuple[str, ...]
+) -> tuple[Row, bool, bool]:
+    opened = fresh._replace(
+        status=move.status.value,
+        failed_from=None,
+        stop_reason=move.reason.value if move.reason else None,
+        effects=effects,
+        dispatches=1,
+        over_time=False,
+        overdue=False,
+    )
+    if move.then is None:
+        return opened, True, True
+    after, publishes, _ = apply(small, opened, move.then, By(in_chain=False, error=False))
+    return after, publishes, True
+
+
 def _ask_probe(small: Small, row: Row, move: AskProbe, by: By) -> tuple[Row, bool, bool]:
     now = move.after <= timedelta(0)
     asked_before = row.waiting_for == PROBE
@@ -128,6 +221,7 @@ def _ask_probe(small: Small, row: Row, move: AskProbe, by: By) -> tuple[Row, boo
     asking = row._replace(
         claimed=False,
         waiting_for=PROBE,
+        signal=False,
         stop_reason=move.reason.value,
         attempt=row.attempt if asked_before else 0,
         ended=ended or Ended.JUST_NOW,
@@ -151,6 +245,9 @@ def _rest(small: Small, free: Row, move: Rest, effects: tuple[str, ...]) -> Row:
         effects=effects,
         look_at=look_at,
         waiting_for=None,
+        signal=False,
+        paused=None,
+        failed_from=None,
     )
     if look_at is None:
         return rested
@@ -169,7 +266,7 @@ def _dispatch(small: Small, row: Row, move: Dispatch) -> tuple[Row, bool, bool]:
     if move.taken_over and row.status == RUNNING and not probing:
         unknown = _with(small, row.effects, {small.names[row.step]: Effect.UNKNOWN})
         sent = sent._replace(effects=unknown, ended=Ended.JUST_NOW)
-    return sent, True, move.taken_over
+    return sent, True, move.taken_over or move.hurried
 
 
 def _with(small: Small, effects: tuple[str, ...], known: Mapping[str, Effect]) -> tuple[str, ...]:
@@ -178,35 +275,3 @@ def _with(small: Small, effects: tuple[str, ...], known: Mapping[str, Effect]) -
         return effects
     pairs = zip(small.names, effects, strict=True)
     return tuple(known[name].value if name in known else effect for name, effect in pairs)
-
-
-def canonical(small: Small, row: Row) -> Row:
-    """Forget what nobody will ever ask for again, so that rows that act alike are one."""
-    changes: dict[str, Any] = {}
-    if row.status != RUNNING:
-        changes |= {"over_time": False, "overdue": False, "ended": Ended.NEVER}
-    elif not small.probed[row.step] or row.effects[row.step] not in {UNKNOWN, DONE}:
-        # Only what a probe says is weighed against when the call ended.
-        changes["ended"] = Ended.NEVER
-    probing = row.waiting_for in {PROBE, SECOND_LOOK}
-    if row.status in {COMPLETED, FAILED}:
-        changes |= {"attempt": 0, "dispatches": 0, "stop_reason": None, "look_at": None}
-        changes |= {"step": 0, "looks": 0}
-    kind = "probe" if probing else "compensation" if row.status == COMPENSATING else "action"
-    most = 1 if small.is_call(kind, row.step) else 2
-    if row.status in {COMPENSATED, TIMEOUT} and row.waiting_for is None:
-        changes["dispatches"] = 0
-    elif row.dispatches > most:
-        # How often a call was published matters to nobody; of a transaction, whether it was twice.
-        changes["dispatches"] = most
-    if row.waiting_for == PROBE and row.attempt > 1:
-        # A probe is asked as long as probe_for lasts, however often.
-        changes["attempt"] = 1
-    return row._replace(**changes) if changes else row
-
-
-def is_time_bound(small: Small, row: Row) -> bool:
-    """Whether the end of the saga's time stops the step in hand, so that recovery wakes for it."""
-    role = small.steps[row.step].role
-    stops = role is Role.COMPENSATABLE or (role is Role.PIVOT and row.waiting_for != POLL)
-    return row.status == RUNNING and stops

@@ -5,10 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
 from saga.decide import decide
-from saga.moves import (
-    Dispatch,
-    Move,
-)
+from saga.moves import Dispatch, Move, Pause, Resume
 from saga.position import (
     Accepted,
     AttemptFailed,
@@ -17,20 +14,30 @@ from saga.position import (
     FoundDone,
     FoundNoAnswer,
     FoundNothing,
+    Intervened,
+    Intervention,
     LateSuccess,
+    Outcome,
+    Paused,
     RefusedFinally,
+    Signalled,
+    Sleeps,
     Succeeded,
+    WaitsForSignal,
     WorkerLost,
 )
 from saga.task import Effect
 from tests.unit.exploration import promises
+from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.model import (
     PROBE,
     SECOND_LOOK,
+    WORD,
     Row,
     Small,
 )
-from tests.unit.exploration.moves import By, apply, canonical
+from tests.unit.exploration.moves import By, apply
+from tests.unit.positions import NOON
 
 # Longer than the longest wait that a worker holds as a delayed message.
 _LONG = timedelta(minutes=2)
@@ -38,6 +45,10 @@ _LONG = timedelta(minutes=2)
 EVENTS: Mapping[str, Event] = {
     "succeeded": Succeeded(),
     "accepted": Accepted(after=_LONG),
+    "accepted, to be told": Accepted(after=_LONG, signal=WORD),
+    "waits": WaitsForSignal(signal=WORD, timeout=_LONG),
+    "sleeps": Sleeps(NOON + _LONG),
+    "signalled": Signalled(WORD),
     "refused": RefusedFinally(),
     "failed": AttemptFailed(Effect.UNKNOWN),
     "rolled back": AttemptFailed(Effect.NOT_STARTED),
@@ -49,14 +60,21 @@ EVENTS: Mapping[str, Event] = {
     "due": Due(),
 }
 
+HELD, LIFTED = "held", "lifted"
+"""Recovery marks a saga whose type is paused; or lets it go on, when that is over."""
+
 ERRORS = frozenset({"refused", "failed", "rolled back", "try again", "lost"})
+
+
+INTERVENTIONS = frozenset(Intervention)
+WHOLE = "whole"
 
 
 class Settled(NamedTuple):
     """What a settled event left: the row, and what it means for messages and workers.
 
     ``publishes``: a message for the new place follows. ``moved``: what was published before is for
-    another place. ``rose``: the epoch rose.
+    another place. ``rose``: the epoch rose. ``stands``: who is between two transactions may go on.
     """
 
     move: Move
@@ -64,6 +82,7 @@ class Settled(NamedTuple):
     publishes: bool
     moved: bool
     rose: bool
+    stands: bool
 
 
 Question: TypeAlias = tuple[Row, str, str | int, bool]
@@ -92,21 +111,56 @@ class Settlement:
         return None if isinstance(move, Dispatch) else self.settle(row, "lost", in_chain=False)
 
     def _settle(self, row: Row, event: str, about: str | int, *, in_chain: bool) -> Settled:
+        move = self._move(row, event, about)
+        by = By(in_chain=in_chain, error=event in ERRORS)
+        after, publishes, rose = apply(self.small, row, move, by)
+        if event == HELD and about:
+            # Its time ended while the clock stood.
+            after = after._replace(over_time=False)
+        place = (row.status, row.step, row.waiting_for in {PROBE, SECOND_LOOK})
+        stands = (after.status, after.step, after.waiting_for in {PROBE, SECOND_LOOK})
+        tried = (row.step, row.attempt, row.dispatches) == (
+            after.step,
+            after.attempt,
+            after.dispatches,
+        )
+        after = canonical(self.small, after)
+        settled = Settled(
+            move,
+            after,
+            publishes,
+            moved=rose or place != stands,
+            rose=rose,
+            stands=tried and not rose,
+        )
+        promises.keep_in_transition(self.small, row, event, settled)
+        return settled
+
+    def _move(self, row: Row, event: str, about: str | int) -> Move:
+        if event == HELD:
+            return Pause(Paused.TYPE)
+        if event == LIFTED:
+            return Resume()
         at = self.small.position(row)
+        happened: Event
         if event == "late success":
-            happened: Event = LateSuccess(self.small.names[int(about)])
+            happened = LateSuccess(self.small.names[int(about)])
+        elif event == "late success under an old key":
+            happened = LateSuccess(self.small.names[int(about)], under_old_key=True)
         elif event == "found nothing" and not about:
             happened = FoundNothing(asked_at=at.call_ended_at)
         elif event == "succeeded" and about:
             happened = Succeeded(Effect(about))
+        elif event in INTERVENTIONS:
+            happened = self._intervened(event, str(about))
         else:
             happened = EVENTS[event]
-        move = decide(self.small.saga, at, happened)
-        by = By(in_chain=in_chain, error=event in ERRORS)
-        after, publishes, rose = apply(self.small, row, move, by)
-        place = (row.status, row.step, row.waiting_for in {PROBE, SECOND_LOOK})
-        stands = (after.status, after.step, after.waiting_for in {PROBE, SECOND_LOOK})
-        after = canonical(self.small, after)
-        settled = Settled(move, after, publishes, moved=rose or place != stands, rose=rose)
-        promises.keep_in_transition(self.small, row, event, settled)
-        return settled
+        return decide(self.small.saga, at, happened)
+
+    def _intervened(self, event: str, about: str) -> Intervened:
+        """``about`` a step, or the whole saga, and what a person found out of it."""
+        if not about:
+            return Intervened(what=Intervention(event))
+        step, outcome = about.split()
+        name = None if step == WHOLE else self.small.names[int(step)]
+        return Intervened(what=Intervention(event), step=name, outcome=Outcome(outcome))

@@ -7,6 +7,7 @@ What an operator may do comes into ``Surroundings.steps``, beside recovery.
 from collections.abc import Callable, Iterator
 
 from tests.unit.exploration.admission import place
+from tests.unit.exploration.canonical import is_time_bound
 from tests.unit.exploration.model import (
     ACTION,
     B_ACCEPTED,
@@ -22,7 +23,6 @@ from tests.unit.exploration.model import (
     Small,
     World,
 )
-from tests.unit.exploration.moves import is_time_bound
 from tests.unit.exploration.settlement import Settlement
 from tests.unit.exploration.workers import Step, after
 
