@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import plot, profiling, report, results
 from benchmarks.counts import count
 from benchmarks.latency import start_latency
+from benchmarks.lists import measure_lists
 from benchmarks.machine import machine, versions
 from benchmarks.scan import scan
 from benchmarks.servers import PROJECT, BenchmarkError, Servers
@@ -33,9 +34,20 @@ class Sizes:
     start_seconds: int = 15
     take_overs: int = 5
     finished: int = 1_000_000
+    open_sagas: int = 10_000
+    asked: int = 100
 
 
-QUICK = Sizes(refunds=20, repetitions=1, counted=10, start_seconds=2, take_overs=1, finished=20_000)
+QUICK = Sizes(
+    refunds=20,
+    repetitions=1,
+    counted=10,
+    start_seconds=2,
+    take_overs=1,
+    finished=20_000,
+    open_sagas=1_000,
+    asked=10,
+)
 
 PROFILED = 1_000
 
@@ -60,12 +72,17 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
         say(f"start: {start['p50Ms']} ms, 99 % within {start['p99Ms']} ms")
         scanned = scan(servers, finished=sizes.finished)
         say(f"scan: {scanned['scanMs']} ms")
+        listed = measure_lists(
+            servers, at_rest=sizes.finished, opened=sizes.open_sagas, times=sizes.asked
+        )
+        say(f"lists: 99 % of the slowest within {listed['worstP99Ms']} ms")
         return results.assemble(
             repetitions=found,
             start=start,
             counts=counts,
             take_over=taken,
             scan=scanned,
+            lists=listed,
             surroundings={
                 "quick": quick,
                 "machine": machine(),

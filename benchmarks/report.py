@@ -43,6 +43,7 @@ def _tables(results: Results) -> list[tuple[str, list[list[str]]]]:
         ("CPU seconds per 1,000 refunds, by process", _cpu(results)),
         ("Counted by the servers, per refund", _counts(results)),
         ("Waiting", _waiting(results)),
+        _lists(results["lists"]),
     ]
 
 
@@ -118,6 +119,24 @@ def _waiting(results: Results) -> list[list[str]]:
             f"{max(take_over['trials']):.1f} s",
         ],
     ]
+
+
+def _lists(found: dict[str, Any]) -> tuple[str, list[list[str]]]:
+    budget = found["budgetMs"]
+    title = (
+        f"Lists over {found['restingRows']:,} sagas at rest and {found['openRows']:,} open ones, "
+        f"each asked {found['times']} times; 99 % within {budget:.0f} ms"
+    )
+    rows = [
+        [
+            one["question"],
+            f"{one['medianMs']:.1f} ms",
+            f"{one['p99Ms']:.1f} ms",
+            "PASS" if one["p99Ms"] < budget else "FAIL",
+        ]
+        for one in found["questions"]
+    ]
+    return title, [["", "median", "99 %", "budget"], *rows]
 
 
 def _notes(results: Results) -> list[str]:

@@ -29,6 +29,7 @@ def assemble(
     counts: Mapping[str, Mapping[str, float]],
     take_over: Mapping[str, Any],
     scan: Mapping[str, Any],
+    lists: Mapping[str, Any],
     surroundings: Mapping[str, Any],
 ) -> Results:
     """One object of everything. ``surroundings`` is what tells one run from another."""
@@ -54,6 +55,7 @@ def assemble(
         "counts": {flow: dict(found) for flow, found in counts.items()},
         "takeOver": dict(take_over),
         "scan": dict(scan),
+        "lists": dict(lists),
         "spread": {
             name: {
                 "perSecond": _range([each.per_second for each in found]),

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_TRIED = frozenset(
+# Kinds of events that tell of an attempt without a call to another system.
+TRIED = frozenset(
     {"attempt_counted", "attempt_failed", "step_done", "completed"}
     # A step's last attempt is told by what became of its saga.
     | {"compensating", "compensated", "timed_out", "failed"}
@@ -28,7 +29,7 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
                 calls[step] = calls.get(step, 0) + 1
         elif kind == "accepted":
             calls[step] = calls.get(step, 0) - 1
-        elif kind in _TRIED and not going_back and number and last.get(step) != number:
+        elif kind in TRIED and not going_back and number and last.get(step) != number:
             transactions[step] = transactions.get(step, 0) + 1
             last[step] = number
         going_back = going_back or kind == "compensating"

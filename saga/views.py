@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from saga import queries
-from saga.attempts import attempts
+from saga.attempts import TRIED, attempts
 from saga.decide import allowed
 from saga.definition import Saga
 from saga.errors import SagaNotFound
@@ -26,7 +26,7 @@ from saga.why import why
 _LONGEST_ID = 64
 
 # So many events of a saga are told, the newest: one that polls for weeks has thousands.
-MOST_EVENTS = 1_000
+MOST_EVENTS = 300
 
 # What a saga is called on the wire, and in the table.
 SAGA = {
@@ -182,23 +182,31 @@ def _events(connection: Connection, row: Row) -> list[dict[str, Any]]:
         .order_by(saga_event.c.seq.desc())
         .limit(MOST_EVENTS)
     )
-    return [plain(dict(event)) for event in found.mappings()][::-1]
+    told = [dict(zip(_EVENT, map(_value, event), strict=True)) for event in found]
+    return told[::-1]
 
 
 def _tries(
     connection: Connection, row: Row, events: Sequence[Mapping[str, Any]]
 ) -> Sequence[Mapping[str, Any]]:
-    """All that attempts are counted from, also where not all events are told."""
+    """What attempts are counted from, also where not all events are told."""
     if events and events[0]["seq"] == 1:
         return events
     c = saga_event.c
-    found = connection.execute(
-        select(c.step, c.attempt, c.kind, func.jsonb_build_object("task", c.detail["task"]))
-        .where(c.saga_id == row.saga_id, c.seq <= row.version)
-        .order_by(c.seq)
-    )
-    names = ("step", "attempt", "kind", "detail")
-    return [dict(zip(names, event, strict=True)) for event in found]
+    its = (c.saga_id == row.saga_id, c.seq <= row.version)
+    tried = select(c.step, c.attempt, c.kind).where(*its, c.kind.in_(TRIED)).order_by(c.seq)
+    called = (c.kind == "attempt_started") & (c.detail["task"].astext == c.step)
+    net = func.count().filter(called) - func.count().filter(c.kind == "accepted")
+    calls = select(c.step, net).where(*its, c.step.is_not(None)).group_by(c.step).having(net > 0)
+    names = ("step", "attempt", "kind")
+    return [
+        *(dict(zip(names, event, strict=True)) for event in connection.execute(tried)),
+        *(
+            {"step": step, "attempt": None, "kind": "attempt_started", "detail": {"task": step}}
+            for step, count in connection.execute(calls)
+            for _ in range(count)
+        ),
+    ]
 
 
 def _steps(

@@ -144,6 +144,8 @@ def show(saga_id: _Id) -> None:
     console.print(_steps(seen["steps"], kind), soft_wrap=True)
     console.print()
     console.print(f"started {saga['startedAt']}")
+    if seen["events"] and seen["events"][0]["seq"] > 1:
+        console.print("the newest events alone; times count from the first of them")
     console.print(_timeline(seen["events"], kind), soft_wrap=True)
 
 

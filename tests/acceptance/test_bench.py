@@ -53,6 +53,7 @@ def check_layout(found: dict[str, Any]) -> None:
     assert 0 < found["start"]["p50Ms"] <= found["start"]["p99Ms"]
     assert found["takeOverSeconds"] > 0
     assert found["scanMs"] > 0
+    check_lists(found["lists"])
     for flow in MEASURED:
         [repetition] = found["repetitions"][flow]
         assert repetition["refunds"] == REFUNDS
@@ -63,6 +64,14 @@ def check_layout(found: dict[str, Any]) -> None:
         assert {"worker", "postgres", "redis", "sandbox", "producer"} <= set(used)
     assert found["quick"] is True
     assert found["machine"]["cores"] >= 1
+
+
+def check_lists(found: dict[str, Any]) -> None:
+    questions = {one["question"] for one in found["questions"]}
+    assert {"all", "all; deep", "status FAILED", "error, few", "text, none", "counts"} <= questions
+    for one in found["questions"]:
+        assert 0 < one["medianMs"] <= one["p99Ms"] <= one["maxMs"]
+    assert found["worstP99Ms"] == max(one["p99Ms"] for one in found["questions"])
 
 
 def check_counts(found: dict[str, Any]) -> None:
@@ -78,6 +87,7 @@ def check_counts(found: dict[str, Any]) -> None:
 def check_tables(found: dict[str, Any], page: str) -> None:
     assert f"| chained | {found['refund']['chained']['perSecond']:,.1f} |" in page
     assert "a short run, not for comparing" in page
+    assert "| status FAILED | " in page
 
 
 @pytest.mark.acceptance

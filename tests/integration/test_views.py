@@ -315,7 +315,9 @@ def test_of_a_long_timeline_the_newest_events_are_told_and_all_attempts_counted(
     )
     with engine.database.begin() as connection:
         connection.execute(asked, {"most": MOST_EVENTS})
-        connection.execute(text("UPDATE saga_state SET version = version + 1100"))
+        connection.execute(
+            text("UPDATE saga_state SET version = version + :most + 100"), {"most": MOST_EVENTS}
+        )
 
     told = shown(engine, saga_id)
 
