@@ -9,10 +9,11 @@ from saga.cli.database import database_errors
 from saga.cli.errors import UsageError
 from saga.cli.invocation import current
 from saga.cli.loading import connect
+from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
 from saga.cli.timeline import entries, short, took
 from saga.counts import MOST_COUNTED, count_sagas
-from saga.filter import MOST, Filter
+from saga.filter import MOST
 from saga.lists import list_sagas
 from saga.position import RESTING, Status
 from saga.views import show as view
@@ -37,25 +38,10 @@ def register(root: typer.Typer) -> None:
     root.command()(why)
 
 
+@spread
 def list_(
+    filters: Filters,
     *,
-    type_: Annotated[str | None, typer.Option("--type", help="Such as payment_refund.")] = None,
-    status: Annotated[
-        list[str] | None, typer.Option(help="Such as RUNNING or FAILED; may be repeated.")
-    ] = None,
-    step: Annotated[str | None, typer.Option(help="The step where it stands.")] = None,
-    key: Annotated[str | None, typer.Option(help="Business key, such as payment:ID.")] = None,
-    error: Annotated[str | None, typer.Option(help="Class of the last error.")] = None,
-    retries: Annotated[str | None, typer.Option(help="Retrying at least so often.")] = None,
-    paused: Annotated[bool, typer.Option("--paused", help="Paused ones alone.")] = False,
-    q: Annotated[
-        str | None, typer.Option("--q", help="Text in id, key or error of open ones.")
-    ] = None,
-    since: Annotated[str | None, typer.Option(help="Started at this instant or later.")] = None,
-    until: Annotated[str | None, typer.Option(help="Started before this instant.")] = None,
-    older_than: Annotated[
-        str | None, typer.Option(help="Started so long ago or longer, such as 15m.")
-    ] = None,
     limit: Annotated[str | None, typer.Option(help=f"1 to {MOST}; 50 if not given.")] = None,
     cursor: Annotated[str | None, typer.Option(help="nextCursor of the page before.")] = None,
     counts: Annotated[
@@ -63,24 +49,10 @@ def list_(
     ] = False,
 ) -> None:
     """List sagas, the newest first."""
-    given = {
-        "type": type_,
-        "status": ",".join(status or ()),
-        "step": step,
-        "key": key,
-        "error": error,
-        "retries": retries,
-        "paused": "yes" if paused else None,
-        "q": q,
-        "since": since,
-        "until": until,
-        "olderThan": older_than,
-        "limit": limit,
-        "cursor": cursor,
-    }
-    wanted = Filter.parse(given)
+    page_of = {"limit": limit, "cursor": cursor}
+    wanted = filters.wanted(**page_of)
     if counts:
-        _count({name for name, text in given.items() if text})
+        _count({*filters.given(), *(name for name, text in page_of.items() if text)})
         return
     app = connect()
     with database_errors(), app.engine.database.connect() as connection:
@@ -89,7 +61,7 @@ def list_(
         print_json(page)
         return
     if page["items"]:
-        console.print(_list(page["items"], narrow=console.width < _WIDE_ENOUGH), soft_wrap=True)
+        console.print(table_of(page["items"]), soft_wrap=True)
     else:
         console.print("none so far" if page["nextCursor"] else "no sagas")
     if page["nextCursor"]:
@@ -140,6 +112,8 @@ def show(saga_id: _Id) -> None:
     console.print(seen["why"], soft_wrap=True, markup=False)
     if saga["errorMessage"]:
         console.print(f"error: {saga['errorMessage']}", soft_wrap=True, markup=False)
+    allowed = ", ".join(seen["allowedActions"]) or "nothing"
+    console.print(f"an operator may now: {allowed}", soft_wrap=True)
     console.print()
     console.print(_steps(seen["steps"], kind), soft_wrap=True)
     console.print()
@@ -163,7 +137,9 @@ def colored(status: str) -> str:
     return f"[{COLORS.get(status, 'default')}]{status}[/]"
 
 
-def _list(sagas: list[dict[str, Any]], *, narrow: bool) -> Table:
+def table_of(sagas: list[dict[str, Any]]) -> Table:
+    """Sagas as a page of a list has them; as many columns as there is room for."""
+    narrow = console.width < _WIDE_ENOUGH
     table = Table(box=None, pad_edge=False)
     table.add_column("saga", no_wrap=True)
     table.add_column("status", no_wrap=True)
