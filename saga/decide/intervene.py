@@ -134,7 +134,9 @@ def _retry(saga: Saga[Any], at: Position) -> Move:
         return Reopen(by=by, status=Status.COMPENSATING, reason=at.stop_reason, effects=again)
     # What surely did not happen under its old key may be refused under it for ever.
     new_key = known is Effect.NOT_DONE and saga.step(at.step).is_external
-    again = {at.step: Effect.NOT_STARTED} if known is Effect.NOT_DONE else {}
+    # What took effect is called again, to hear what it came to: a refusal says nothing then.
+    becomes = {Effect.NOT_DONE: Effect.NOT_STARTED, Effect.DONE: Effect.UNKNOWN}
+    again = {at.step: becomes[known]} if known in becomes else {}
     return Reopen(by=by, status=Status.RUNNING, effects=again, new_key=new_key)
 
 
