@@ -225,7 +225,8 @@ def ended_pauses(connection: Connection, *, settling: timedelta) -> list[EndedPa
 
 
 _STOOD_STILL = (
-    "saga_type = %(saga_type)s AND status IN ('RUNNING', 'COMPENSATING') "
+    "completed_at IS NULL AND saga_type = %(saga_type)s "
+    "AND status IN ('RUNNING', 'COMPENSATING') "
     "AND (%(step)s::text IS NULL OR current_step = %(step)s) "
     "AND (paused IN ('type', 'step') OR (paused IS NULL AND updated_at < %(resumed_at)s))"
 )
