@@ -12,7 +12,7 @@ from saga.lists import list_sagas
 from saga.operator import Acted, Operator
 from saga.position import Intervention, Status
 
-Act: TypeAlias = Callable[[UUID, int], Acted]
+Act: TypeAlias = Callable[[UUID, int | None], Acted]
 
 # So many sagas are acted on at once, unless more are asked for.
 MOST_AT_ONCE = 1_000
@@ -86,7 +86,7 @@ def meant(wanted: Filter, what: Intervention) -> Filter:
 
 
 def act(operator: Operator, what: Intervention, *, reason: str) -> Act:
-    """What to do to each saga. Raises KeyError for RESOLVE: what a person found is of one saga."""
+    """What to do to each saga, at its version. RESOLVE is none of these: it is about one saga."""
     actions = {
         Intervention.RETRY: operator.retry,
         Intervention.COMPENSATE: operator.compensate,

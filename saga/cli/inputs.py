@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,16 +15,22 @@ M = TypeVar("M", bound=BaseModel)
 
 def read(model: type[M], text: str | bytes) -> M:
     """Read one input, in UTF-8. Raises UsageError that names every field that is wrong."""
-    try:
-        values = exact_json(text if isinstance(text, str) else text.decode())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the input is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UsageError("the input must be a JSON object")
+    values = json_object("the input", text)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise UsageError("; ".join(faults(error))) from error
+
+
+def json_object(what: str, text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object in UTF-8, numbers as they are written. Raises UsageError."""
+    try:
+        values = exact_json(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{what} must be a JSON object")
+    return values
 
 
 def faults(error: ValidationError) -> Iterator[str]:

@@ -68,7 +68,7 @@ class Signed:
 
     @property
     def name(self) -> str:
-        return self.actor or _login_name()
+        return self.actor or login_name()
 
     @property
     def because(self) -> str:
@@ -82,7 +82,7 @@ class Signed:
 class Which:
     """One saga, as it was seen, or many."""
 
-    saga_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The saga's id.")] = None
+    saga_id: Annotated[str | None, typer.Argument(metavar="ID", help="The saga's id.")] = None
     version: Annotated[
         int | None, typer.Option(min=1, help="The saga's, as you saw it; else as it is.")
     ] = None
@@ -108,7 +108,8 @@ def _names(filters: Filters) -> str:
     return ", ".join(sorted(filters.given()))
 
 
-def _login_name() -> str:
+def login_name() -> str:
+    """Who the user is, where they do not say."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -12,6 +12,11 @@ _WIDE = 240
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
+def has_terminal() -> bool:
+    """Whether a person is there to be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def print_json(value: Any) -> None:
     """Print one value on one line."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,148 @@
+"""``saga watch``: sagas as they go on."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+
+from saga.cli.database import database_errors
+from saga.cli.errors import UsageError
+from saga.cli.invocation import current
+from saga.cli.loading import connect
+from saga.cli.options import Filters, spread
+from saga.cli.output import console, print_json
+from saga.cli.sagas import colored, table_of
+from saga.cli.timeline import Entry, entries, short, took
+from saga.engine import Engine
+from saga.filter import Filter
+from saga.lists import list_sagas
+from saga.position import RESTING, Status
+from saga.views import events_after, one
+
+_EVERY = timedelta(seconds=1)
+_ENDED = frozenset({*RESTING, Status.FAILED})
+_FEW = "20"
+
+
+def register(root: typer.Typer) -> None:
+    root.command()(watch)
+
+
+@spread
+def watch(
+    saga_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="One saga; without it, a list.")
+    ] = None,
+    *,
+    filters: Filters,
+    limit: Annotated[str, typer.Option(help="Of a list: so many, the newest.")] = _FEW,
+) -> None:
+    """Watch one saga until it rests or is FAILED, or a list of sagas until Ctrl-C."""
+    if saga_id is not None:
+        if filters.given():
+            raise UsageError("with an ID there is no filter")
+        _watch_one(saga_id)
+        return
+    wanted = filters.wanted(limit=limit)
+    engine = connect().engine
+    try:
+        if console.is_terminal and not current().json:
+            _watch_table(engine, wanted)
+        else:
+            _watch_changes(engine, wanted)
+    except KeyboardInterrupt:
+        return
+
+
+def _watch_one(saga_id: str) -> None:
+    engine = connect().engine
+    with database_errors():
+        saga = _look(engine, saga_id)
+        happened = _happening(engine, saga_id)
+        if current().json:
+            for event in happened:
+                print_json(event)
+            return
+        console.print(f"{saga['sagaType']} {saga['sagaId']}", soft_wrap=True)
+        for entry in entries(happened, saga["sagaType"]):
+            _print_entry(entry)
+        ended = _look(engine, saga_id)
+    console.print(f"the saga is {colored(ended['status'])}", soft_wrap=True)
+
+
+def _look(engine: Engine, saga_id: str) -> dict[str, Any]:
+    with engine.database.connect() as connection:
+        return one(connection, saga_id)
+
+
+def _happening(engine: Engine, saga_id: str) -> Iterator[dict[str, Any]]:
+    """What happened to a saga, and what happens, until it comes to an end."""
+    seen = 0
+    while True:
+        with engine.database.connect() as connection:
+            # The saga first: what it tells of has an event by then.
+            saga = one(connection, saga_id)
+            events = events_after(connection, saga_id, seen)
+        yield from events
+        if events:
+            seen = events[-1]["seq"]
+            if seen < saga["version"]:
+                continue
+        if saga["status"] in _ENDED:
+            return
+        _wait()
+
+
+def _print_entry(entry: Entry) -> None:
+    after = f"{took(entry.after_seconds):>8}"
+    attempt = f" #{entry.attempt}" if entry.attempt else ""
+    said = [f"{after}  {entry.step}{attempt}: {entry.outcome}", entry.duration, entry.worker]
+    console.print("  ".join(word for word in said if word), soft_wrap=True, markup=False)
+
+
+def _watch_table(engine: Engine, wanted: Filter) -> None:
+    with database_errors(), Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(table_of(_page(engine, wanted)), refresh=True)
+            _wait()
+
+
+def _page(engine: Engine, wanted: Filter) -> list[dict[str, Any]]:
+    with engine.database.connect() as connection:
+        sagas: list[dict[str, Any]] = list_sagas(connection, wanted)["items"]
+    return sagas
+
+
+def _watch_changes(engine: Engine, wanted: Filter) -> None:
+    with database_errors():
+        for saga in _changes(engine, wanted):
+            if current().json:
+                print_json(saga)
+                continue
+            step = short(saga["currentStep"], saga["sagaType"])
+            line = f"{saga['sagaId']} {saga['status']} {saga['sagaType']} {step}"
+            console.print(f"{line} {saga['businessKey'] or ''}", soft_wrap=True, markup=False)
+
+
+def _changes(engine: Engine, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Each saga of the list as it is, again when it changed, and once more when it has left it."""
+    before: dict[str, int] = {}
+    while True:
+        page = _page(engine, wanted)
+        now = {saga["sagaId"]: saga["version"] for saga in page}
+        for saga_id in before.keys() - now.keys():
+            left = _look(engine, saga_id)
+            if left["version"] != before[saga_id]:
+                yield left
+        for saga in reversed(page):
+            if before.get(saga["sagaId"]) != saga["version"]:
+                yield saga
+        before = now
+        _wait()
+
+
+def _wait() -> None:
+    time.sleep(_EVERY.total_seconds())
