@@ -272,6 +272,9 @@ class World:
         body = {"operation": operation, "kind": kind, **more}
         httpx.post(f"{self.sandbox_url}/control/faults", json=body).raise_for_status()
 
+    def forget_faults(self) -> None:
+        httpx.delete(f"{self.sandbox_url}/control/faults").raise_for_status()
+
     # What is seen
 
     def rows(self, sql: str, **params: Any) -> list[Any]:
