@@ -5,6 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+import structlog
+
+from saga import logs
 from saga.application import SagaApp
 from saga.cli.errors import CliError, NoStackError, UsageError
 from saga.cli.invocation import current
@@ -35,6 +38,9 @@ def load_application() -> SagaApp:
     app = getattr(module, name or "saga_app", None)
     if not isinstance(app, SagaApp):
         raise UsageError(f"{target} is not a SagaApp; write --app MODULE:NAME")
+    if not structlog.is_configured():
+        # Its log lines would stand among the values that a command prints.
+        logs.configure()
     return app
 
 

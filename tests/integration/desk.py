@@ -1,0 +1,58 @@
+"""The ``saga`` command over a shop's saga, run in this process, as an operator types it."""
+
+import json
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from saga import SagaApp
+from saga.cli import run
+from tests.integration.shop import Shop
+
+
+class Desk:
+    """Runs commands on the shop's database. Its publications go to the shop's broker."""
+
+    def __init__(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._capsys = capsys
+        app = ModuleType("shop_at_the_desk")
+        vars(app)["saga_app"] = SagaApp(
+            celery=Celery(set_as_current=False), engine=shop.engine, migrate=lambda: None
+        )
+        monkeypatch.setitem(sys.modules, app.__name__, app)
+        monkeypatch.setenv("SAGA_APP", app.__name__)
+        monkeypatch.setenv("DATABASE_URL", "postgresql://")
+        monkeypatch.setenv("LOGNAME", "ann")
+
+    def run(self, *words: object) -> tuple[int, str, str]:
+        """Exit code, standard output, standard error."""
+        self._capsys.readouterr()
+        code = run([str(word) for word in words])
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def says(self, *words: object) -> str:
+        code, out, err = self.run(*words)
+        assert code == 0, (code, out, err)
+        return out
+
+    def json(self, *words: object) -> Any:
+        [line] = self.lines(*words)
+        return line
+
+    def lines(self, *words: object, code: int = 0) -> list[Any]:
+        """What is printed for programs, a value a line."""
+        ended, out, err = self.run(*words, "--json")
+        assert ended == code, (ended, out, err)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def fails(self, code: int, *words: object) -> str:
+        """What is said on standard error."""
+        ended, out, err = self.run(*words)
+        assert ended == code, (ended, out, err)
+        return err
