@@ -207,11 +207,11 @@ class Operator:
         may = allowed(saga, row)
         if version is not None and version != row.version:
             raise MovedSince(row.saga_id, version, row.version, row.status, may)
-        if (why := why_not(saga, row, asked.what)) is not None:
-            raise NotAllowedNow(row.saga_id, asked.what, row.status, why, may)
         steps = [step.name for step in saga.steps]
         if asked.step is not None and asked.step not in steps:
             raise BadIntervention("step", f"{asked.step!r} is none of {', '.join(steps)}")
+        if (why := why_not(saga, row, asked.what, asked.step)) is not None:
+            raise NotAllowedNow(row.saga_id, asked.what, row.status, why, may)
         return saga
 
     def _settle(

@@ -67,7 +67,7 @@ def go_back(
             advice = f"{by_hand}, then resolve it as not done"
             return Fail(advice=advice, effects=effects, step=step.name, going_back=reason)
         if at.effect(step.name) is Effect.COMPENSATION_FAILED:
-            effects[step.name] = Effect.UNKNOWN
+            effects[step.name] = may_stand(step)
         return Compensate(step=step.name, reason=reason, look_at=look_at, effects=effects)
     return Rest(
         status=Status.TIMEOUT if reason is StopReason.TIMEOUT else Status.COMPENSATED,
@@ -75,6 +75,14 @@ def go_back(
         look_at=look_at,
         effects=effects,
     )
+
+
+def may_stand(step: Step[Any]) -> Effect:
+    """What is known of a step whose compensation failed, when it is to be tried again.
+
+    A transaction that was rolled back took nothing away.
+    """
+    return Effect.UNKNOWN if step.is_external else Effect.DONE
 
 
 def compensating(

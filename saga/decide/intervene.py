@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-from saga.decide.back import OPEN, came_to_light, go_back
+from saga.decide.back import OPEN, came_to_light, go_back, may_stand
 from saga.decide.bounds import can_stop
 from saga.decide.forward import give_up, go_forward
 from saga.definition import Role, Saga
@@ -44,13 +44,22 @@ def allowed(saga: Saga[Any], at: Position) -> tuple[Intervention, ...]:
     return tuple(what for what in Intervention if why_not(saga, at, what) is None)
 
 
-def why_not(saga: Saga[Any], at: Position, what: Intervention) -> str | None:
-    """Why an operator may not do this to the saga now; None when they may."""
+def why_not(
+    saga: Saga[Any], at: Position, what: Intervention, step: str | None = None
+) -> str | None:
+    """Why an operator may not do this to the saga now; None when they may.
+
+    ``step`` is the one to resolve, if not the whole saga. Raises KeyError for no step of the saga.
+    """
     match what:
         case Intervention.RETRY:
             return _why_not_retry(saga, at)
-        case Intervention.COMPENSATE | Intervention.RESOLVE:
-            return None if at.status is Status.FAILED else "only a FAILED saga can be"
+        case Intervention.COMPENSATE | Intervention.RESOLVE if at.status is not Status.FAILED:
+            return "only a FAILED saga can be"
+        case Intervention.COMPENSATE:
+            return None
+        case Intervention.RESOLVE:
+            return None if step is None else _why_not_resolve(saga, at, step)
         case Intervention.CANCEL:
             return _why_not_cancel(saga, at)
         case Intervention.PAUSE:
@@ -86,6 +95,23 @@ def _why_not_retry_failed(saga: Saga[Any], at: Position) -> str | None:
             return f"only a person can compensate {at.step}: resolve it"
         if (late := came_to_light(saga, at)) is not None:
             return f"{late} took effect after all: compensate or resolve it"
+    elif (missing := _missing(saga, at)) is not None:
+        return f"{missing} is not done, and {at.step} builds on it: compensate or resolve it"
+    return None
+
+
+def _missing(saga: Saga[Any], at: Position) -> str | None:
+    """The step before the one in hand of which a person found that it is not done."""
+    for before in saga.steps[: saga.index(at.step)]:
+        if at.effect(before.name) is not Effect.DONE:
+            return before.name
+    return None
+
+
+def _why_not_resolve(saga: Saga[Any], at: Position, step: str) -> str | None:
+    is_to_come = saga.index(step) > saga.index(at.step)
+    if is_to_come and at.effect(step) is Effect.NOT_STARTED:
+        return f"it has not come to {step} yet"
     return None
 
 
@@ -130,7 +156,8 @@ def _retry(saga: Saga[Any], at: Position) -> Move:
         return Dispatch(hurried=True)
     by, known = Intervention.RETRY, at.effect(at.step)
     if at.failed_from is Status.COMPENSATING:
-        again = {at.step: Effect.UNKNOWN} if known is Effect.COMPENSATION_FAILED else {}
+        failed = known is Effect.COMPENSATION_FAILED
+        again = {at.step: may_stand(saga.step(at.step))} if failed else {}
         return Reopen(by=by, status=Status.COMPENSATING, reason=at.stop_reason, effects=again)
     # What surely did not happen under its old key may be refused under it for ever.
     new_key = known is Effect.NOT_DONE and saga.step(at.step).is_external
@@ -184,7 +211,7 @@ def _taken_back(at: Position, step: str) -> Effect:
 def _resolve_step(saga: Saga[Any], at: Position, step: str, *, is_done: bool) -> Move:
     by, going_back = Intervention.RESOLVE, at.failed_from is not Status.RUNNING
     found = {step: Effect.DONE if is_done else _taken_back(at, step)}
-    if is_done and step == at.step and not going_back:
+    if is_done and step == at.step and not going_back and _missing(saga, at) is None:
         forward = go_forward(saga, replace(at, stop_reason=None, timeout_at=at.now + saga.timeout))
         return Reopen(by=by, status=Status.RUNNING, effects=found, then=forward)
     if not is_done and going_back:

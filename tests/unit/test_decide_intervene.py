@@ -154,10 +154,10 @@ def test_sql_has_no_key_to_renew() -> None:
 
 
 def test_a_failed_compensation_is_retried_and_must_bear_both() -> None:
-    back = going_back(refund, take).knowing({take: Effect.COMPENSATION_FAILED})
+    back = going_back(device, make).knowing({make: Effect.COMPENSATION_FAILED})
 
-    assert asked(refund, failed(back, Status.COMPENSATING), RETRY) == Reopen(
-        by=RETRY, status=Status.COMPENSATING, reason=GAVE_UP, effects={take.name: UNKNOWN}
+    assert asked(device, failed(back, Status.COMPENSATING), RETRY) == Reopen(
+        by=RETRY, status=Status.COMPENSATING, reason=GAVE_UP, effects={make.name: UNKNOWN}
     )
 
 

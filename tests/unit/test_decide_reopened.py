@@ -3,10 +3,20 @@
 import pytest
 
 from saga import Effect, Status
-from saga.decide import decide
-from saga.moves import Compensate, Reopen, Rest
-from saga.position import Intervened, Intervention, RefusedFinally
-from tests.unit.positions import at, letter, letter_call
+from saga.decide import allowed, decide, why_not
+from saga.moves import Compensate, Reopen, Resolve, Rest
+from saga.position import Intervened, Intervention, Outcome, RefusedFinally
+from tests.unit.positions import (
+    at,
+    book,
+    going_back,
+    letter,
+    letter_call,
+    refund,
+    refund_call,
+    take,
+    tell,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -25,3 +35,29 @@ def test_a_pivot_whose_late_success_is_known_is_not_given_up_for_a_refusal_of_it
     assert retried.effects == {letter_call.name: Effect.UNKNOWN}
     assert not retried.new_key
     assert not isinstance(refused, Rest | Compensate)
+
+
+def test_a_saga_does_not_go_on_over_a_step_that_a_person_found_not_done() -> None:
+    failed = at(refund, book).but(**FAILED).knowing({refund_call: Effect.COMPENSATED})
+    done = Intervened(what=Intervention.RESOLVE, step=book.name, outcome=Outcome.DONE)
+
+    assert Intervention.RETRY not in allowed(refund, failed)
+    assert decide(refund, failed, done) == Resolve(effects={book.name: Effect.DONE})
+
+
+def test_a_step_that_a_saga_has_not_come_to_cannot_be_resolved() -> None:
+    failed = at(refund, book).but(**FAILED)
+
+    assert why_not(refund, failed, Intervention.RESOLVE, tell.name)
+    assert why_not(refund, failed, Intervention.RESOLVE, book.name) is None
+    assert why_not(refund, failed, Intervention.RESOLVE, take.name) is None
+
+
+def test_a_transaction_whose_compensation_failed_is_still_known_to_be_done() -> None:
+    back = going_back(refund, take).knowing({take: Effect.COMPENSATION_FAILED})
+    failed = back.but(status=Status.FAILED, failed_from=Status.COMPENSATING)
+
+    retried = decide(refund, failed, RETRY)
+
+    assert isinstance(retried, Reopen)
+    assert retried.effects == {take.name: Effect.DONE}
