@@ -20,12 +20,14 @@ def compensate(
     connection: Connection, saga: Saga[Any], row: Row, move: Compensate, by: Circumstances
 ) -> Followup:
     going_back = row.status is Status.COMPENSATING
+    # What a person ordered, or vouched for, turns the saga back; no compensation is done by that.
+    is_done = going_back and by.in_chain
     by_link_error = by.in_chain and not going_back and by.error is not None
     index = saga.index(move.step)
     moved = store.compensate(
         connection,
         row,
-        by.record("step_compensated" if going_back else "compensating", reason=move.reason),
+        by.record("step_compensated" if is_done else "compensating", reason=move.reason),
         step=move.step,
         index=index,
         reason=move.reason,
@@ -39,9 +41,7 @@ def compensate(
     stands = landed(moved)
     if by_link_error and by.error is not None:
         return Raise(by.error)
-    if by.in_chain and going_back:
-        return Next()
-    return Publish(publication(saga, stands))
+    return Next() if is_done else Publish(publication(saga, stands))
 
 
 def rest(
