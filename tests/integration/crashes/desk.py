@@ -1,80 +1,54 @@
-"""Refunds worked by hand: the real saga and its steps, a real PostgreSQL, the real sandbox."""
+"""One saga worked by hand, from an empty database to its end, on whatever business it is."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Engine as Database
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from models import Order, Payment
-from saga import BusinessKeyTaken, Timing
-from saga.crashpoints import around
 from saga.position import RESTING
 from saga.recovery import Pass, Recovery
 from tests.integration.by_hand import ByHand
-from tests.integration.crashes.sandbox import Sandbox
-from tests.promise import broken
-from workflows import RefundInput, refund, request_refund
 
-AMOUNT = Decimal("100.00")
 EMPTY = "; ".join(
     f"DELETE FROM {table}"
-    for table in ("saga_state", "saga_event", "saga_pulse", "refunds", "payments", "orders")
+    for table in ("saga_state", "saga_event", "saga_signal", "saga_pause", "saga_pulse")
 )
-NO_TROUBLE = (
-    "DROP TRIGGER IF EXISTS trouble ON payments; DROP TRIGGER IF EXISTS trouble ON refunds; "
-    "DROP SEQUENCE IF EXISTS trouble"
-)
-TROUBLE = """
-CREATE SEQUENCE trouble;
-CREATE OR REPLACE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF nextval('trouble') <= TG_ARGV[0]::int THEN
-        RAISE EXCEPTION 'trouble' USING ERRCODE = TG_ARGV[1];
-    END IF;
-    RETURN NEW;
-END $$;
-"""
 
 
-class Desk(ByHand):
-    """One refund, from an empty database to its end."""
+class Desk(ByHand, ABC):
+    """What every history needs, whatever saga it is about."""
 
-    def __init__(self, database: Database, sandbox: Sandbox, *, timing: Timing) -> None:
-        super().__init__(database, refund, timing=timing)
-        self.sandbox = sandbox
+    def open(self) -> None:
+        """Begin with an empty database."""
         self.recovers_with = self.engine
-        self.execute(f"{EMPTY}; {NO_TROUBLE}")
-        sandbox.forget_faults()
-        self.asked = self._payment()
+        self.execute(EMPTY)
 
-    def _payment(self) -> RefundInput:
-        minor = int(AMOUNT * 100)
-        with Session(self.database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=minor, status="paid")
-            session.add(order)
-            session.flush()
-            payment = Payment(
-                payment_no=f"PAY{uuid4().int}",
-                order_id=order.id,
-                user_id="user",
-                method="wechat",
-                amount_minor=minor,
-                status="success",
-            )
-            session.add(payment)
-            session.flush()
-            self.sandbox.know(payment.payment_no, str(AMOUNT))
-            return RefundInput(payment_id=payment.id, amount=AMOUNT, reason="test")
-
-    def start(self, idempotency_key: str = "key") -> None:
+    @abstractmethod
+    def start(self) -> None:
         """What a producer does: one commit, and publishing right behind it."""
-        with Session(self.database) as session:
-            request_refund(self.engine, session, self.asked, idempotency_key)
-            with around("commit"):
-                session.commit()
+
+    @abstractmethod
+    def fault(self, fault: Any) -> None:
+        """Let something go wrong at the provider."""
+
+    @abstractmethod
+    def during_calls(self, do: Callable[[str], None]) -> None:
+        """Call ``do`` with the name of every call to another system, while it runs."""
+
+    @abstractmethod
+    def another_may_start(self) -> bool:
+        """Whether nothing holds off a second saga of the same business key; it is not started."""
+
+    @abstractmethod
+    def broken_promises(self) -> list[str]:
+        """What of the nine promises does not hold, once all is over."""
+
+    @abstractmethod
+    def books(self) -> list[Any]:
+        """What the provider has written down, for the story of what broke."""
 
     def saga_id(self) -> UUID | None:
         with self.database.begin() as connection:
@@ -83,44 +57,32 @@ class Desk(ByHand):
             ).scalar_one_or_none()
         return found
 
-    def another_may_start(self) -> bool:
-        """Whether nothing holds off a second refund of the payment; it is not started."""
-        try:
-            with Session(self.database) as session:
-                request_refund(self.engine, session, self.asked, "another")
-        except BusinessKeyTaken:
-            return False
-        return True
+    @property
+    def stands(self) -> dict[str, Any]:
+        """The saga's row."""
+        saga_id = self.saga_id()
+        assert saga_id is not None, "it was started"
+        return self.row(saga_id)
 
     def is_at_rest(self) -> bool:
-        with self.database.begin() as connection:
-            found = connection.execute(text("SELECT status FROM saga_state")).scalar_one()
-        return found in RESTING
+        return self.stands["status"] in RESTING
 
     def recover(self) -> Pass:
         return Recovery(self.recovers_with).scan()
 
-    def let_pass(self, time: timedelta) -> None:
-        """Time passes for the provider, too."""
-        super().let_pass(time)
-        self.sandbox.clock.ahead += time
-
     def until_due(self) -> timedelta | None:
-        """How long until recovery has to look at the saga; None: never."""
-        sql = text("SELECT wake_at - clock_timestamp() FROM saga_state")
+        """How long until recovery has to look at the saga, or at a pause; None: never."""
+        sql = text(_UNTIL_DUE)
         with self.database.begin() as connection:
             due: timedelta | None = connection.execute(sql).scalar_one()
         return due
 
-    def make_trouble(self, when: str, *, times: int, code: str = "P0001") -> None:
-        """Let SQL fail with this SQLSTATE, so many times; ``when`` as in CREATE TRIGGER."""
-        self.execute(
-            f"{TROUBLE} CREATE TRIGGER trouble BEFORE {when} EXECUTE FUNCTION "
-            f"trouble('{times}', '{code}')"
-        )
 
-    def broken_promises(self) -> list[str]:
-        saga_id = self.saga_id()
-        assert saga_id is not None
-        with self.database.begin() as connection:
-            return broken(connection, saga_id, self.sandbox.books())
+# A pause that ended lets its sagas go on at once; a minute later it is lifted for good.
+_UNTIL_DUE = """
+SELECT LEAST(s.wake_at, (
+    SELECT min(CASE WHEN s.paused IN ('type', 'step') THEN p.resumed_at
+               ELSE p.resumed_at + interval '1 minute' END)
+    FROM saga_pause AS p WHERE p.resumed_at IS NOT NULL AND p.lifted_at IS NULL
+)) - clock_timestamp()
+FROM saga_state AS s"""

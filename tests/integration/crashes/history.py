@@ -1,4 +1,4 @@
-"""One refund driven from its start to its end, whatever strikes on the way."""
+"""One saga driven from its start to its end, whatever strikes on the way."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,12 @@ from typing import Any
 from saga import Timing
 from saga.crashpoints import armed
 from tests.integration.by_hand import Killed, Message
+from tests.integration.crashes.deed import Deed
 from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.fate import FREEZES, Fates, Point, Then
 
 MOST_DELIVERIES = 400
+MOST_TRIES = 3
 POINTS_OF_A_RENEWAL = 3
 A_MOMENT = timedelta(milliseconds=20)
 
@@ -21,14 +23,16 @@ class History:
     """What goes wrong anyway, and how the saga may end.
 
     ``prepare`` comes before the start; ``idle`` whenever nobody has a message, with how many times
-    that was so. ``freezes`` names a point where the first to come freezes.
+    that was so. ``freezes`` names a point where the first to come freezes. ``deeds`` are done in
+    their order, each as soon as it is its time.
     """
 
     name: str
     ends: frozenset[str] = frozenset({"COMPLETED"})
     faults: Sequence[dict[str, Any]] = ()
-    prepare: Callable[[Desk], None] = lambda _: None
-    idle: Callable[[Desk, int], None] = lambda _, __: None
+    prepare: Callable[[Any], None] = lambda _: None
+    idle: Callable[[Any, int], None] = lambda _, __: None
+    deeds: Sequence[Deed] = ()
     freezes: tuple[str, Then] | None = None
     first_is_redelivered: bool = False
     timing: Timing = field(default_factory=Timing)
@@ -45,6 +49,7 @@ class Run:
     fates: Fates = field(default_factory=Fates)
     _seen: list[Message] = field(default_factory=list)
     _late: list[Message] = field(default_factory=list)
+    _deeds: list[Deed] = field(default_factory=list)
     _idle: int = 0
     _then: Then = Then.GIVEN_BACK
     _frozen_by_history: bool = False
@@ -60,8 +65,10 @@ class Run:
 
     def go(self) -> "Run":
         for fault in self.history.faults:
-            self.desk.sandbox.fault(fault)
+            self.desk.fault(fault)
         self.history.prepare(self.desk)
+        self._deeds = list(self.history.deeds)
+        self.desk.during_calls(self._meanwhile)
         self.fates.strikes.append(self._strike)
         with armed(self.fates):
             self._start()
@@ -94,14 +101,36 @@ class Run:
         if until_rest:
             self._drive(until_rest=True)
             return
-        self._pass_until_due()
-        self._alive(self.desk.recover)
+        if self._is_time_for_a_deed():
+            self._do()
+        else:
+            self._pass_until_due()
+            self._alive(self.desk.recover)
         if self.desk.broker.queue:
             self._deliver()
 
+    def _meanwhile(self, call: str) -> None:
+        """What people do while another system is called."""
+        if self._deeds and self._deeds[0].during == call:
+            self._do()
+
+    def _is_time_for_a_deed(self) -> bool:
+        if not self._deeds:
+            return False
+        idle = not (self.desk.broker.queue or self.desk.broker.held)
+        return self._deeds[0].is_due(self.desk.stands, idle=idle)
+
+    def _do(self) -> None:
+        """Somebody who got no answer does it again."""
+        deed, in_hand = self._deeds.pop(0), self.desk.in_hand
+        for _ in range(MOST_TRIES):
+            if self._alive(lambda: deed.do(self.desk)):
+                break
+        self.desk.in_hand = in_hand
+
     def _start(self) -> None:
         # A producer that got no answer asks again, with the same key.
-        for _ in range(3):
+        for _ in range(MOST_TRIES):
             if self._alive(self.desk.start):
                 return
         raise AssertionError("nobody could start it")
@@ -111,7 +140,9 @@ class Run:
         for _ in range(MOST_DELIVERIES):
             if until_rest and self.desk.is_at_rest():
                 return
-            if broker.queue:
+            if self._is_time_for_a_deed():
+                self._do()
+            elif broker.queue:
                 self._deliver()
             elif broker.held:
                 wait, message = broker.held.pop(0)

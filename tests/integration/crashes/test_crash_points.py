@@ -1,9 +1,12 @@
 """A process dies at every point where it can; recovery runs; the nine promises hold.
 
-Each history is a refund through the real steps, PostgreSQL and the sandbox. It is run once to
-write its points down, and then once for each point and each fate there.
+Each history is a refund through the real steps, PostgreSQL and the sandbox, or an order of the
+shop, which waits for signals and which people pause, cancel and repair. It is run once to write
+its points down, and then once for each point and each fate there. Whoever acts from outside dies
+there too, and does again what got no answer.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -19,15 +22,18 @@ from tasks.doors import payment_gateway
 from tests.integration.by_hand import Killed
 from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.fate import DEATHS, FREEZABLE, FREEZES, Point, Then
-from tests.integration.crashes.histories import HISTORIES
 from tests.integration.crashes.history import History, Run
+from tests.integration.crashes.order_histories import ORDERS
+from tests.integration.crashes.orders import OrderDesk
+from tests.integration.crashes.refund_histories import REFUNDS
+from tests.integration.crashes.refunds import RefundDesk
 from tests.integration.crashes.sandbox import Sandbox, open_sandbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
 PAIRED = [
     history
-    for history in HISTORIES
+    for history in REFUNDS
     if history.name
     in {
         "all goes well",
@@ -36,6 +42,13 @@ PAIRED = [
         "the provider refuses",
     }
 ]
+ORDERS_OWN = {
+    f"wrote {verb}"
+    for verb in (
+        *("keep_signal", "consume_signal", "take_in", "wait", "wait_on", "stop", "reopen"),
+        *("pause", "resume", "sit", "pause_type", "resume_type", "lift"),
+    )
+}
 WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
 
 
@@ -65,9 +78,14 @@ def play(
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     payment_gateway.cache_clear()
 
+    def opened(history: History) -> Desk:
+        if history in ORDERS:
+            return OrderDesk(old_database, timing=history.timing)
+        return RefundDesk(old_database, sandbox, timing=history.timing)
+
     def play(history: History, strikes: dict[Point, Then] | None = None) -> Run:
         random.seed(history.name)  # waits are spread by chance; a history must come again as it was
-        desk = Desk(old_database, sandbox, timing=history.timing)
+        desk = opened(history)
         run = Run(desk, history, strikes or {})
         told = (
             f"{history.name}; {', '.join(f'at {at}: {then}' for at, then in run.strikes.items())}"
@@ -90,8 +108,8 @@ def play(
 
 def may_end(run: Run) -> set[str]:
     """Who froze may have made a call when all was over: then a person must look."""
-    thawed = Then.THAWS_LATE in run.strikes.values()
-    late = thawed and "COMPENSATED" in run.history.ends
+    thawed = {Then.THAWS_LATE, *([Then.THAWS] if run.history in ORDERS else [])}
+    late = not thawed.isdisjoint(run.strikes.values()) and "COMPENSATED" in run.history.ends
     return {*run.history.ends, *(["FAILED"] if late else [])}
 
 
@@ -104,48 +122,66 @@ def story(desk: Desk) -> str:
         f"epoch {event['epoch']} {event['worker']} {event['detail']}"
         for event in desk.events(saga_id)
     ]
-    return "\n".join([*events, str(desk.row(saga_id)), str(desk.sandbox.books())])
+    return "\n".join([*events, str(desk.row(saga_id)), str(desk.books())])
 
 
-def fates(points: list[Point], *, all_of_them: bool) -> Iterator[tuple[Point, Then]]:
-    """Each point with each fate that it can have; else one death a point, and one thaw, in turn."""
+def fates(
+    points: list[Point], *, all_of_them: bool, what: str = "a refund"
+) -> Iterator[tuple[Point, Then]]:
+    """Each point with each fate that it can have; else one death a point, and one thaw, in turn.
+
+    Of an order, the points around what no refund writes are then enough.
+    """
     for turn, point in enumerate(points):
         thaws = FREEZES if point.name in FREEZABLE and not point.is_heartbeat else []
         if all_of_them:
             yield from ((point, then) for then in [*DEATHS, *thaws])
-        else:
+        elif what == "a refund" or is_near(points, turn):
             yield point, DEATHS[turn % len(DEATHS)]
             yield from ((point, then) for then in thaws[turn % 2 :][:1])
+
+
+def is_near(points: list[Point], number: int) -> bool:
+    """Whether one of the orders' own writes is this point, or among the few before it."""
+    return not ORDERS_OWN.isdisjoint(
+        point.name for point in points[max(number - 4, 0) : number + 1]
+    )
 
 
 def committed(reached: list[Point]) -> Iterator[str]:
     """The writes that stand between a point before their commit and a point after it."""
     for is_heartbeat in (False, True):
         names = [point.name for point in reached if point.is_heartbeat == is_heartbeat]
-        for wrote, before, after in zip(names, names[1:], names[2:], strict=False):
-            # A start publishes as soon as it is committed, within the caller's own commit.
-            if before == "before commit" and after in {"after commit", "before publish"}:
-                yield wrote
+        written: list[str] = []
+        for name, after in itertools.pairwise(names):
+            if name.startswith("wrote "):
+                written.append(name)
+            # Who publishes as soon as it is committed does so within the caller's own commit.
+            elif name == "before commit" and after in {"after commit", "before publish"}:
+                yield from written
+                written.clear()
 
 
 def test_every_write_of_the_store_has_a_crash_point_before_and_after_its_commit(
     play: Callable[..., Run], proved: Callable[..., None]
 ) -> None:
-    runs = [play(history) for history in HISTORIES]
+    runs = {history.name: play(history) for history in [*REFUNDS, *ORDERS]}
 
-    assert WRITES - {wrote for run in runs for wrote in committed(run.fates.reached)} == set()
-    points = sum(len(run.points) for run in runs)
-    here, in_full = (
-        sum(len(list(fates(run.points, all_of_them=all_of_them))) for run in runs)
-        for all_of_them in (False, True)
-    )
-    proved(
-        f"{points:,} crash points in {len(HISTORIES)} histories of a refund, with {here:,} fates "
-        f"in short and {in_full:,} in full"
-    )
+    reached = [run.fates.reached for run in runs.values()]
+    assert WRITES - {wrote for points in reached for wrote in committed(points)} == set()
+    for what, histories in (("a refund", REFUNDS), ("an order", ORDERS)):
+        of_each = [runs[history.name].points for history in histories]
+        here, in_full = (
+            sum(len(list(fates(points, all_of_them=all_of_them, what=what))) for points in of_each)
+            for all_of_them in (False, True)
+        )
+        proved(
+            f"{sum(map(len, of_each)):,} crash points in {len(histories)} histories of {what}, "
+            f"with {here:,} fates in short and {in_full:,} in full"
+        )
 
 
-@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.name)
+@pytest.mark.parametrize("history", [*REFUNDS, *ORDERS], ids=lambda history: history.name)
 def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
     history: History,
     play: Callable[..., Run],
@@ -153,8 +189,10 @@ def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
     proved: Callable[..., None],
 ) -> None:
     points = play(history).points
+    what = "an order" if history in ORDERS else "a refund"
 
-    struck = [play(history, {point: then}) for point, then in fates(points, all_of_them=in_full)]
+    planned = fates(points, all_of_them=in_full, what=what)
+    struck = [play(history, {point: then}) for point, then in planned]
 
     proved(
         f"{history.name}: {len(points)} points, {len(struck)} fates, 0 violations",

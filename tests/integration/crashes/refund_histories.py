@@ -1,12 +1,12 @@
-"""The histories to be broken off at every point. Together they reach every write of the store."""
+"""The refunds to be broken off at every point. With the orders they reach every write."""
 
 from datetime import timedelta
 
 from saga import Timing
 from saga.followup import Lane
-from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.fate import Then
 from tests.integration.crashes.history import History
+from tests.integration.crashes.refunds import RefundDesk
 
 COMPENSATED = frozenset({"COMPENSATED"})
 FAILED = frozenset({"FAILED"})
@@ -22,33 +22,33 @@ def query(kind: str, times: int = 1, seconds: float = 0) -> dict[str, object]:
     return {**refund(kind, times, seconds), "operation": "query"}
 
 
-def away_at_first(desk: Desk) -> None:
+def away_at_first(desk: RefundDesk) -> None:
     desk.broker.is_away = True
 
 
-def back(desk: Desk, idle: int) -> None:
+def back(desk: RefundDesk, idle: int) -> None:
     if idle == 1:
         desk.broker.is_away = False
 
 
-def back_too_late(desk: Desk, idle: int) -> None:
+def back_too_late(desk: RefundDesk, idle: int) -> None:
     if idle == 1:
         desk.broker.is_away = False
         desk.let_pass(timedelta(minutes=5))
 
 
-def busy_for_a_while(desk: Desk, idle: int) -> None:
+def busy_for_a_while(desk: RefundDesk, idle: int) -> None:
     desk.broker.is_away = False
     desk.broker.lengths = dict.fromkeys(Lane, 1000 if idle == 1 else 0)
 
 
-def unknown_for_a_while(desk: Desk, idle: int) -> None:
+def unknown_for_a_while(desk: RefundDesk, idle: int) -> None:
     desk.broker.is_away = False
     engine = desk.engine_for(timing=desk.engine.timing) if idle == 1 else desk.engine
     desk.recovers_with = engine
 
 
-def unreadable_for_a_while(desk: Desk, idle: int) -> None:
+def unreadable_for_a_while(desk: RefundDesk, idle: int) -> None:
     desk.broker.is_away = False
     effects = '{"odd": "odd"}' if idle == 1 else "{}"
     if idle in {1, 2}:
@@ -57,7 +57,7 @@ def unreadable_for_a_while(desk: Desk, idle: int) -> None:
         )
 
 
-HISTORIES = [
+REFUNDS = [
     History(name="all goes well"),
     History(name="the provider fails once", faults=[refund("error_before")]),
     History(name="the provider refunds, and says that it failed", faults=[refund("error_after")]),
