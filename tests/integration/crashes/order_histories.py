@@ -7,6 +7,7 @@ from typing import Any
 from saga import CannotTell, PollAgain, Refused, Wait, sleep_until
 from saga.position import Outcome
 from tests.integration.crashes.deed import (
+    Deed,
     at,
     at_once,
     failed,
