@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from httpx import Client, Response
@@ -157,7 +157,7 @@ def test_nothing_may_be_left_out(client: Client, shop: Shop) -> None:
     assert_problem(response, 422, "reason", "version")
 
 
-@pytest.mark.parametrize("odd", [str(uuid4()), "no-such-id", "%00", "x" * 5_000, "%20"])
+@pytest.mark.parametrize("odd", [str(UUID(int=7)), "no-such-id", "%00", "x" * 5_000, "%20"])
 def test_what_does_not_exist_is_not_found(client: Client, odd: str) -> None:
     asked = {"reason": "so", "version": 1}
     told = {"signalId": "1"}
