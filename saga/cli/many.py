@@ -33,7 +33,7 @@ def act_on_many(engine: Engine, wanted: Filter, act: Act, *, most: int) -> None:
         if bulk.more:
             console.print(f"there are more than {most}: run it again, or raise --most")
     if refused:
-        raise CliError(f"{refused} sagas were refused")
+        raise CliError(f"{refused} of {acted + refused} sagas were refused")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from rich.markup import escape
 from rich.table import Table
 
 from saga.cli.database import database_errors
@@ -65,5 +66,6 @@ def list_pauses() -> None:
     for pause in seen["items"]:
         since = f"{pause['at'][:19]}Z"
         step = pause["step"] or "all of it"
-        table.add_row(pause["sagaType"], step, since, pause["actor"], pause["reason"])
+        said = (escape(pause["actor"]), escape(pause["reason"]))
+        table.add_row(pause["sagaType"], step, since, *said)
     console.print(table, soft_wrap=True)

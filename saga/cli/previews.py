@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from saga.cli.output import console
@@ -29,7 +30,7 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
     for column in ("step", "effect", "by", "what"):
         table.add_column(column, overflow="fold")
     for run in runs:
-        what = run["compensation"] or run["advice"]
+        what = run["compensation"] or escape(run["advice"])
         table.add_row(run["step"], run["effect"].replace("_", " "), run["by"], what)
     return table
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from saga.cli.database import database_errors
@@ -108,7 +109,7 @@ def show(saga_id: _Id) -> None:
     saga = seen["saga"]
     kind = saga["sagaType"]
     title = f"{kind} {saga['sagaId']} is {colored(saga['status'])}"
-    console.print(f"{title}  {saga['businessKey'] or ''}", soft_wrap=True)
+    console.print(f"{title}  {escape(saga['businessKey'] or '')}", soft_wrap=True)
     console.print(seen["why"], soft_wrap=True, markup=False)
     if saga["errorMessage"]:
         console.print(f"error: {saga['errorMessage']}", soft_wrap=True, markup=False)
@@ -148,7 +149,7 @@ def table_of(sagas: list[dict[str, Any]]) -> Table:
     for saga in sagas:
         step = short(saga["currentStep"], saga["sagaType"])
         started = f"{saga['startedAt'][:19]}Z"
-        wide = (started, saga["sagaType"], step, saga["businessKey"] or "")
+        wide = (started, saga["sagaType"], step, escape(saga["businessKey"] or ""))
         table.add_row(saga["sagaId"], colored(saga["status"]), *((step,) if narrow else wide))
     return table
 
@@ -179,8 +180,8 @@ def _timeline(events: list[dict[str, Any]], saga_type: str) -> Table:
             took(entry.after_seconds),
             entry.step,
             str(entry.attempt or ""),
-            entry.outcome,
+            escape(entry.outcome),
             entry.duration,
-            entry.worker,
+            escape(entry.worker),
         )
     return table

@@ -51,6 +51,12 @@ def took(seconds: float | None) -> str:
 
 def outcome(event: Mapping[str, Any], saga_type: str) -> str:
     """Say what an event means for its step; an unknown kind is told by its own words."""
+    said, detail = _outcome(event, saga_type), event["detail"]
+    because = detail.get("because")
+    return f"{said} ({detail.get('asked', 'asked')}: {because})" if because else said
+
+
+def _outcome(event: Mapping[str, Any], saga_type: str) -> str:
     detail = event["detail"]
     error = _error(detail)
     again = took(detail.get("again_seconds"))
@@ -79,6 +85,10 @@ def outcome(event: Mapping[str, Any], saga_type: str) -> str:
             return (
                 f"the saga is {status}{reason}" if reason else f"compensated; the saga is {status}"
             )
+        case "stopping":
+            return "is to stop once the call in hand has ended"
+        case "resolved":
+            return f"found {str(detail.get('outcome')).replace('_', ' ')}: {detail.get('evidence')}"
         case "failed":
             return f"the saga is FAILED: {detail.get('alarm')}"
         case kind:
@@ -92,12 +102,16 @@ _PLAIN = {
     "step_compensated": "compensated",
     "taken_over": "its worker was lost; recovery takes over",
     "dispatched": "sent to the workers",
+    "retried": "tried again",
+    "compensation_ordered": "the saga is COMPENSATING",
 }
 
 _REASONS = {
     "refused": "refused; the saga goes back",
     "gave_up": "gave up; the saga goes back",
     "timeout": "its time is over; the saga goes back",
+    "cancelled": "cancelled; the saga goes back",
+    "ordered": "the saga goes back",
 }
 
 

@@ -193,7 +193,7 @@ def test_many_are_told_to_people_too(shop: Shop, desk: Desk) -> None:
 
     assert f"{broken} is FAILED" in desk.says("compensate", "--all", WHY)
     code, out, err = desk.run("cancel", "--all", "--status=FAILED", WHY)
-    assert (code, "0 done, 1 refused" in out, "1 sagas were refused" in err) == (1, True, True)
+    assert (code, "0 done, 1 refused" in out, "1 of 1 sagas were refused" in err) == (1, True, True)
     assert "is no filter" not in err
     desk.fails(2, "cancel", "--all", "--status=LOST", WHY)
     desk.fails(2, "cancel", "--all", "--most=0", WHY)
@@ -221,3 +221,16 @@ def test_show_tells_what_an_operator_may_do(shop: Shop, desk: Desk) -> None:
 
     assert "an operator may now: retry, compensate, resolve" in desk.says("show", saga_id)
     assert desk.json("show", saga_id)["allowedActions"] == ["retry", "compensate", "resolve"]
+
+
+def test_what_people_write_is_told_as_they_wrote_it(shop: Shop, desk: Desk) -> None:
+    saga_id = shop.start(business_key="[/]tea")
+    odd = "the [red]bank[/]"
+
+    desk.says("pause", saga_id, "--reason", odd, "--actor", "[/bold]")
+    desk.says("pause", "--type=shop", "--reason", odd, "--actor", "[/bold]")
+
+    for command in (("show", saga_id), ("pause", "--list")):
+        assert odd in desk.says(*command)
+        assert "[/bold]" in desk.says(*command)
+    assert "[/]tea" in desk.says("list")

@@ -28,6 +28,16 @@ def test_a_transaction_that_failed_twice_was_tried_three_times() -> None:
     assert attempts(timeline) == {"trip.reserve": 3}
 
 
+def test_what_an_operator_ends_was_not_tried_once_more() -> None:
+    timeline = [
+        event("attempt_failed", "trip.reserve", 1),
+        event("attempt_failed", "trip.reserve", 2),
+        event("compensated", "trip.reserve", 1, asked="cancel", because="they called"),
+    ]
+
+    assert attempts(timeline) == {"trip.reserve": 2}
+
+
 def test_an_attempt_that_was_counted_before_it_began_is_one() -> None:
     timeline = [
         event("attempt_counted", "trip.reserve", 1),

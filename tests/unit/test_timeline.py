@@ -38,6 +38,14 @@ def test_a_person_stands_where_a_worker_would() -> None:
 @pytest.mark.parametrize(
     ("happened", "said"),
     [
+        (
+            event("compensating", reason="cancelled", asked="cancel", because="they called"),
+            "cancelled; the saga goes back (cancel: they called)",
+        ),
+        (
+            event("resolved", outcome="not_done", evidence="no mail", because="a look"),
+            "found not done: no mail (asked: a look)",
+        ),
         (event("attempt_started", task="refund.call"), "calls"),
         (event("attempt_started", task="refund.find"), "calls find"),
         (event("step_done", found="nothing"), "done (the probe: nothing)"),
