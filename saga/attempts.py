@@ -29,7 +29,7 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
                 calls[step] = calls.get(step, 0) + 1
         elif kind == "accepted":
             calls[step] = calls.get(step, 0) - 1
-        elif kind in TRIED and event.get("detail", {}).get("asked"):
+        elif kind in TRIED and event["detail"].get("asked"):
             pass  # An operator ended it, not another attempt.
         elif kind in TRIED and not going_back and number and last.get(step) != number:
             transactions[step] = transactions.get(step, 0) + 1

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from saga import queries
 from saga.attempts import TRIED, attempts
@@ -18,10 +18,10 @@ from saga.definition import Saga
 from saga.errors import SagaNotFound
 from saga.preview import preview
 from saga.registry import Registry
-from saga.row import COLUMNS, Row
+from saga.row import COLUMNS, PAUSE, Row
 from saga.tables import saga_event, saga_state
 from saga.task import Effect
-from saga.why import why
+from saga.why import background, is_paused, why
 
 _LONGEST_ID = 64
 
@@ -73,6 +73,7 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
             *columns,
             *(saga_state.c[name] for name in COLUMNS.split(", ")),
             func.clock_timestamp().label("now"),
+            text(PAUSE),
         ).where(saga_state.c.saga_id == key)
     ).mappings()
     record = found.one_or_none()
@@ -81,12 +82,13 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
     row = Row.read(record)
     events = _events(connection, row)
     saga = registry.having(row.saga_type, row.definition_version, step=row.step)
+    pauses = queries.active_pauses(connection) if is_paused(row) else ()
     return {
         "saga": plain({name: record[name] for name in SAGA}),
         "steps": _steps(saga, row, _tries(connection, row, events)),
         "events": events,
         "allowedActions": [] if saga is None else [what.value for what in allowed(saga, row)],
-        "why": why(saga, row),
+        "why": why(saga, row, background(row, events, pauses)),
     }
 
 
@@ -194,11 +196,12 @@ def _tries(
         return events
     c = saga_event.c
     its = (c.saga_id == row.saga_id, c.seq <= row.version)
-    tried = select(c.step, c.attempt, c.kind).where(*its, c.kind.in_(TRIED)).order_by(c.seq)
+    told = (c.step, c.attempt, c.kind, func.jsonb_build_object("asked", c.detail["asked"]))
+    tried = select(*told).where(*its, c.kind.in_(TRIED)).order_by(c.seq)
     called = (c.kind == "attempt_started") & (c.detail["task"].astext == c.step)
     net = func.count().filter(called) - func.count().filter(c.kind == "accepted")
     calls = select(c.step, net).where(*its, c.step.is_not(None)).group_by(c.step).having(net > 0)
-    names = ("step", "attempt", "kind")
+    names = ("step", "attempt", "kind", "detail")
     return [
         *(dict(zip(names, event, strict=True)) for event in connection.execute(tried)),
         *(
