@@ -46,12 +46,16 @@ def _words(  # noqa: PLR0912 - one line a move
             return f"the saga is {Status.COMPLETED}"
         case Retry():
             return f"retry {at.attempt} follows"
-        case Dispatch() | TakeIn():
-            return f"{at.step} is sent to the workers again"
-        case WaitFor() | WaitOn():
+        case Dispatch(overdue=overdue):
+            return f"{_alarmed(overdue=overdue)}{at.step} is sent to the workers again"
+        case TakeIn():
+            return f"{at.step} is called again"
+        case WaitFor():
             return f"{at.step} waits on"
-        case Reopen(then=then):
-            return "it goes on" if then is None else _words(saga, at, then)
+        case WaitOn(overdue=overdue):
+            return f"{_alarmed(overdue=overdue)}{at.step} waits on"
+        case Reopen():
+            return _reopened(saga, at, move)
         case Stop():
             return "it stops after the call in hand"
         case Pause():
@@ -64,9 +68,35 @@ def _words(  # noqa: PLR0912 - one line a move
             return _gone_back(saga, at, move)
         case LookAgain():
             return "all stays as it is"
-        case Note() | Keep() | Resolve():
+        case Resolve():
+            return f"it is written down, and the saga stays {Status.FAILED}"
+        case Note() | Keep():
             return "it is written down"
     assert_never(move)
+
+
+def _alarmed(*, overdue: bool) -> str:
+    return "an alarm is raised, and " if overdue else ""
+
+
+def _reopened(saga: Saga[Any], at: Position, move: Reopen) -> str:
+    """A FAILED saga goes on: with the move that follows at once, or with what it stands at."""
+    if move.then is not None:
+        stands = replace(
+            at,
+            status=move.status,
+            attempt=0,
+            stop_reason=move.reason,
+            timeout_at=at.now + saga.timeout,
+            effects={**at.effects, **move.effects},
+        )
+        return _words(saga, stands, move.then)
+    step = saga.step(at.step)
+    if move.status is Status.COMPENSATING:
+        runs = step.runnable_compensation.name if step.runnable_compensation else step.name
+        return f"{runs} is tried again, with {step.compensation_retry.retries + 1} attempts"
+    key = " under a new key" if move.new_key else ""
+    return f"{step.name} is tried again{key}, with {step.retry.retries + 1} attempts and fresh time"
 
 
 def _asked(saga: Saga[Any], at: Position, move: AskProbe) -> str:
