@@ -19,7 +19,7 @@ from saga.settlement import apply
 from saga.timing import Timing
 from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.definitions import read
-from tests.unit.exploration.explorer import Explorer
+from tests.unit.exploration.explorer import Bounds, Explorer
 from tests.unit.exploration.model import (
     COMPENSATING,
     NOT_STARTED,
@@ -36,7 +36,24 @@ pytestmark = pytest.mark.integration
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
-SAGAS = ["call<call | ask | sql", "ask<call sql<sql | |", "sql<nothing call<manual | call |"]
+SELECTED = [
+    ("ask<call sql<sql | |", Bounds()),
+    ("sql<nothing call<manual | call |", Bounds()),
+    ("sql<sql | ask |", Bounds()),
+    ("| call |", Bounds(signals=1)),
+    ("| sql |", Bounds(signals=1, acts=1)),
+    ("| call<call |", Bounds(acts=2)),
+    ("call<call | |", Bounds(acts=1)),
+]
+ALL = [
+    *SELECTED,
+    ("call<call | ask | sql", Bounds()),
+    ("ask<call | |", Bounds(signals=1)),
+    ("| sql | call", Bounds(signals=1)),
+    ("| ask |", Bounds(acts=1)),
+    ("call<call | call<call | sql<sql", Bounds(acts=1)),
+    ("sql<sql | call |", Bounds(signals=1, acts=1)),
+]
 
 
 class Left(NamedTuple):
@@ -51,17 +68,19 @@ class Left(NamedTuple):
     wakes: bool
 
 
-@pytest.mark.parametrize("line", SAGAS)
-def test_the_model_does_to_a_row_what_the_store_does(line: str, database: Database) -> None:
-    explorer = Explorer(read(line))
-    assert explorer.explore().violation is None
-
-    with database.connect() as connection:
-        for question, expected in explorer.settled.items():
-            left = carry_out(connection, explorer.small, question, expected)
-            told = Left(expected.row, expected.publishes, int(expected.rose), wakes=True)
-            assert left == told, (question, expected.move)
-        connection.rollback()
+def test_the_model_does_to_a_row_what_the_store_does(
+    in_full: bool,  # noqa: FBT001
+    database: Database,
+) -> None:
+    for line, bounds in ALL if in_full else SELECTED:
+        explorer = Explorer(read(line), bounds)
+        assert explorer.explore().violation is None
+        with database.connect() as connection:
+            for question, expected in explorer.settled.items():
+                left = carry_out(connection, explorer.small, question, expected)
+                told = Left(expected.row, expected.publishes, int(expected.rose), wakes=True)
+                assert left == told, (line, question, expected.move)
+            connection.rollback()
 
 
 def carry_out(connection: Connection, small: Small, question: Question, settled: Settled) -> Left:

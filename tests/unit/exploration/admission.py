@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from saga import Role
+from tests.unit.exploration.canonical import can_stop
 from tests.unit.exploration.model import (
     ACTION,
     COMPENSATING,
     COMPENSATION,
+    ORDERED,
     POLL,
     PROBE,
     PROBING,
     RUNNING,
     SECOND_LOOK,
+    SLEEP,
+    Held,
     Row,
     Small,
     World,
@@ -34,25 +37,27 @@ def place(row: Row) -> str | None:
     return {RUNNING: ACTION, COMPENSATING: COMPENSATION}.get(row.status)
 
 
-def admits(small: Small, row: Row, message: Message) -> bool:
+_BETWEEN_CALLS = frozenset({None, POLL, SLEEP})
+
+
+def admits(small: Small, world: World, message: Message) -> bool:
     """Whether the message may act now."""
+    row = world.row
     ours = {
-        ACTION: row.status == RUNNING and row.waiting_for in {None, POLL},
+        ACTION: row.status == RUNNING and row.waiting_for in _BETWEEN_CALLS,
         COMPENSATION: row.status == COMPENSATING,
         PROBING: row.waiting_for in {PROBE, SECOND_LOOK},
     }
     if not message.of_now or message.step != row.step or not ours[message.kind]:
         return False
-    if row.claimed or row.early:
+    if row.claimed or row.early or row.paused or world.held == Held.YES:
         return False
     return message.kind != ACTION or not must_stop(small, row)
 
 
 def must_stop(small: Small, row: Row) -> bool:
     """Whether recovery, not another attempt, has the word."""
-    if small.steps[row.step].role is Role.RETRIABLE or row.waiting_for == POLL:
-        return False
-    return row.stop_reason is not None or row.over_time
+    return can_stop(small, row) and (row.stop_reason is not None or row.over_time)
 
 
 def outdated(small: Small, world: World) -> Iterator[Message]:
@@ -63,8 +68,9 @@ def outdated(small: Small, world: World) -> Iterator[Message]:
             Message(kind, row.step, of_now=False) for kind in (ACTION, COMPENSATION, PROBING)
         )
     if row.status == RUNNING:
-        last = row.step if row.waiting_for in {None, POLL} else row.step + 1
+        last = row.step if row.waiting_for in _BETWEEN_CALLS else row.step + 1
         yield from (Message(ACTION, step) for step in range(last))
     elif row.status == COMPENSATING:
-        behind = range(row.step + 1, small.pivot)
+        last = small.pivot if row.stop_reason != ORDERED else len(small.steps)
+        behind = range(row.step + 1, last)
         yield from (Message(COMPENSATION, step) for step in behind if small.is_runnable(step))

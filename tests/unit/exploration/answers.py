@@ -15,14 +15,24 @@ from tests.unit.exploration.model import (
     Worker,
 )
 
+TOLD = "accepted, to be told"
+"""It took the order, and a signal may end the wait for its final word."""
+WAITS, SLEEPS = "waits", "sleeps"
 
-def answers(worker: Worker, truth: str, *, asks: bool) -> Iterator[tuple[str, str]]:
-    """Each answer that there can be, with what is true after it. ``asks``: the step has a probe."""
+IN_HAND = frozenset({"succeeded", "accepted", TOLD, WAITS, "found nothing"})
+"""What a worker may keep in hand for a while before it settles: then it means something else."""
+
+
+def answers(worker: Worker, truth: str, *, asks: bool, waits: bool) -> Iterator[tuple[str, str]]:
+    """Each answer that there can be, with what is true after it.
+
+    ``asks``: the step has a probe; ``waits``: it may wait for a signal, and sleep.
+    """
     if worker.kind == PROBING:
         return _probe(truth)
     if worker.kind == COMPENSATION:
         return _compensation(truth)
-    return _provider(worker, truth, asks=asks)
+    return _provider(worker, truth, asks=asks, waits=waits)
 
 
 def _probe(truth: str) -> Iterator[tuple[str, str]]:
@@ -43,24 +53,27 @@ def _compensation(truth: str) -> Iterator[tuple[str, str]]:
     yield "refused", truth
 
 
-def _provider(worker: Worker, truth: str, *, asks: bool) -> Iterator[tuple[str, str]]:
+def _provider(worker: Worker, truth: str, *, asks: bool, waits: bool) -> Iterator[tuple[str, str]]:
     """A provider that knows its keys: at worst slow, silent, or misleading about a second call.
 
     Its final word about what it accepted is true where no probe ``asks`` it once more.
     """
+    order = (TOLD, WAITS) if waits else ("accepted",)
     yield "failed", truth
     yield "try again", truth
+    if waits and truth in {B_NOTHING, B_IN_FLIGHT, B_ACCEPTED}:
+        yield SLEEPS, truth
     if truth in {B_NOTHING, B_UNDONE, B_IN_FLIGHT}:
-        is_late = worker.overslept or truth == B_UNDONE
+        is_late = worker.overslept or worker.old_key or truth == B_UNDONE
         done = B_LATE if is_late else B_DONE
         yield "succeeded", done
         yield "failed", done
         yield "refused", truth
         if not is_late:
-            yield "accepted", B_ACCEPTED
+            yield from ((answer, B_ACCEPTED) for answer in order)
             yield "failed", B_IN_FLIGHT
     elif truth == B_ACCEPTED:
-        yield "accepted", truth
+        yield from ((answer, truth) for answer in order)
         yield "succeeded", B_DONE
         yield "failed", B_DONE
         yield "refused", B_CLOSED

@@ -5,9 +5,7 @@ stands its compensation, if it has one: ``<sql``, ``<call``, ``<manual`` or ``<n
 may wait for the signal ``word``.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 from saga import (
@@ -25,9 +23,6 @@ from saga.definition import Action
 from saga.task import Probe
 from tests.unit.exploration.model import WORD
 from tests.unit.positions import TIMEOUT, State, ask, call, call_back, sql, sql_back
-
-_WORKS = ("sql", "call", "ask")
-_BACKS = ("sql", "call", "manual", "nothing")
 
 # Two attempts are enough to see a first, another, and a last one.
 _ONE = RetryPolicy(retries=1)
@@ -91,83 +86,3 @@ def _back(name: str, back: str) -> Any:
         case "nothing":
             return nothing_to_compensate
     return None
-
-
-def _lines(*parts: Iterable[str]) -> list[str]:
-    """Every saga of these parts, each given as its alternatives."""
-    return [" ".join(words) for words in product(*parts)]
-
-
-_COMPENSATABLE = [f"{work}<{back}" for work, back in product(_WORKS, _BACKS)]
-_BEFORE = ("sql<sql", "call<manual", "ask<call")
-_RETRIABLE = ("sql", "call")
-_BAR = ("|",)
-
-# One of each kind for every step, and all that is known to be hard.
-SELECTED = {
-    "one step": [
-        *_lines(_COMPENSATABLE, _BAR, _BAR),
-        *_lines(_BAR, _WORKS, _BAR),
-        *_lines(_BAR, _BAR, _RETRIABLE),
-    ],
-    "two steps": [
-        "sql<sql call<call | |",
-        "call<call ask<sql | |",
-        "ask<call call<nothing | |",
-        "sql<sql | sql |",
-        "sql<call | ask |",
-        "call<sql | call |",
-        "ask<call | ask |",
-        "call<manual | ask |",
-        "| sql | call",
-        "| call | sql",
-        "| ask | call",
-        "| | sql call",
-    ],
-    "three steps": [
-        "sql<sql call<call | ask |",
-        "ask<call sql<sql | sql |",
-        "call<call ask<nothing | call |",
-        "sql<call call<manual | ask |",
-        "sql<sql | ask | call",
-        "call<call | sql | sql",
-        "ask<call | call | call",
-        "| ask | call sql",
-        "| sql | sql call",
-    ],
-    "four and five steps": [
-        "sql<sql call<call | ask | call",
-        "ask<sql sql<call | call | sql",
-        "sql<sql | ask | sql call",
-        "call<sql sql<call | sql | call sql",
-        "sql<sql call<call | ask | sql call",
-    ],
-    "three workers": ["| ask |", "call<call | |", "ask<sql | |", "sql<call | ask |"],
-}
-
-ALL = {
-    "one step": SELECTED["one step"],
-    "two steps": [
-        *_lines(_COMPENSATABLE, _COMPENSATABLE, _BAR, _BAR),
-        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR),
-        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE),
-        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE),
-    ],
-    "three steps": [
-        *_lines(_BEFORE, _COMPENSATABLE, _BAR, _WORKS, _BAR),
-        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR, _RETRIABLE),
-        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE, _RETRIABLE),
-        *_lines(["sql<sql", "ask<call"], ["call<call"], _COMPENSATABLE, _BAR, _BAR),
-        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE, _RETRIABLE),
-    ],
-    "four and five steps": [
-        *SELECTED["four and five steps"],
-        *_lines(["sql<sql", "ask<call"], ["call<call", "ask<sql"], _BAR, _WORKS, _BAR, ["call"]),
-        *_lines(["call<sql", "ask<call"], _BAR, ["call", "ask"], _BAR, ["sql call", "call call"]),
-        "ask<call ask<call | ask | call call",
-    ],
-    "three workers": [
-        *SELECTED["three workers"],
-        *_lines(_COMPENSATABLE, _BAR, ["call", "ask"], _BAR),
-    ],
-}

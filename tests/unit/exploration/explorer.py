@@ -12,6 +12,7 @@ from saga import Saga
 from saga.moves import Move
 from tests.unit.exploration import promises
 from tests.unit.exploration.model import COMPENSATED, COMPLETED, FAILED, TIMEOUT, Small, World
+from tests.unit.exploration.operators import ACTIONS, Operators
 from tests.unit.exploration.promises import Violation
 from tests.unit.exploration.settlement import Question, Settled, Settlement
 from tests.unit.exploration.surroundings import Surroundings
@@ -26,16 +27,32 @@ class Explored:
     violation: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How many ``workers`` there are, how many ``signals`` may come, how often people may act.
+
+    Without a signal no step waits or sleeps. ``kinds`` is what people do; to resume is free.
+    """
+
+    workers: int = 2
+    signals: int = 0
+    acts: int = 0
+    kinds: frozenset[str] = ACTIONS
+
+
 class Explorer:
     """The states of one small saga, breadth first: the first history found is a shortest."""
 
-    def __init__(self, saga: Saga[Any], *, workers: int = 2) -> None:
-        self.small = Small(saga)
+    def __init__(self, saga: Saga[Any], bounds: Bounds | None = None) -> None:
+        bounds = bounds or Bounds()
+        self.small = Small(saga, waits=bounds.signals > 0, operated=bounds.acts > 0)
         self._settlement = Settlement(self.small)
+        self._operators = Operators(self._settlement, bounds.kinds)
         self._surroundings = Surroundings(self._settlement)
-        self._workers = Workers(self._settlement, most=workers)
-        self._worlds = [self.small.start]
-        self._numbers = {self.small.start: 0}
+        self._workers = Workers(self._settlement, most=bounds.workers)
+        start = self.small.start._replace(signals=bounds.signals, acts=bounds.acts)
+        self._worlds = [start]
+        self._numbers = {start: 0}
         self._parents = array("l", [0])
         self._sources = array("l")
         self._targets = array("l")
@@ -68,6 +85,8 @@ class Explorer:
         """Everything that can happen next."""
         yield from self._workers.steps(world)
         yield from self._surroundings.steps(world)
+        if self.small.operated:
+            yield from self._operators.steps(world)
 
     def _visit(self, number: int) -> None:
         numbers, worlds = self._numbers, self._worlds
@@ -138,6 +157,9 @@ class _Incoming:
         return self._sources[self._starts[number] : self._starts[number + 1]]
 
 
+_BESIDES = frozenset({"signals", "acts", "cancelled", "held"})
+
+
 def _tell(world: World) -> str:
     row = world.row
     said = ", ".join(
@@ -149,7 +171,11 @@ def _tell(world: World) -> str:
         for worker in world.workers
     )
     message = "a message" if world.published else "no message"
-    return f"    {said} | {message} | true: {', '.join(world.books)} | {workers or 'idle'}"
+    held = "".join(
+        f", {name}={value}" for name, value in world._asdict().items() if name in _BESIDES and value
+    )
+    books = ", ".join(world.books)
+    return f"    {said} | {message}{held} | true: {books} | {workers or 'idle'}"
 
 
 @contextmanager

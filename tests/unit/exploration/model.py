@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from saga import Saga, Status
 from saga.decide import settle_after
 from saga.definition import Step
-from saga.position import Paused, Position, StopReason, WaitingFor
+from saga.position import Intervention, Paused, Position, StopReason, WaitingFor
 from saga.task import (
     Effect,
     External,
@@ -36,6 +36,8 @@ OPEN_EFFECTS = frozenset({DONE, UNKNOWN})
 STANDING = OPEN_EFFECTS | {COMPENSATION_FAILED}
 BY_SAGA, BY_TYPE, _ = (each.value for each in Paused)
 ORDERED, CANCELLED = StopReason.ORDERED.value, StopReason.CANCELLED.value
+
+INTERVENTIONS = frozenset(each.value for each in Intervention)
 
 # The one signal that there is.
 WORD = "word"

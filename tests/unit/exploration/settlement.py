@@ -30,6 +30,7 @@ from saga.task import Effect
 from tests.unit.exploration import promises
 from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.model import (
+    INTERVENTIONS,
     PROBE,
     SECOND_LOOK,
     WORD,
@@ -66,7 +67,6 @@ HELD, LIFTED = "held", "lifted"
 ERRORS = frozenset({"refused", "failed", "rolled back", "try again", "lost"})
 
 
-INTERVENTIONS = frozenset(Intervention)
 WHOLE = "whole"
 
 
@@ -131,7 +131,7 @@ class Settlement:
             publishes,
             moved=rose or place != stands,
             rose=rose,
-            stands=tried and not rose,
+            stands=tried and not rose and place == stands,
         )
         promises.keep_in_transition(self.small, row, event, settled)
         return settled
@@ -150,7 +150,7 @@ class Settlement:
         elif event == "found nothing" and not about:
             happened = FoundNothing(asked_at=at.call_ended_at)
         elif event == "succeeded" and about:
-            happened = Succeeded(Effect(about))
+            happened = Succeeded(Effect(str(about)))
         elif event in INTERVENTIONS:
             happened = self._intervened(event, str(about))
         else:

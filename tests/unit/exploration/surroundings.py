@@ -1,7 +1,7 @@
 """What happens around the workers: recovery, link_error, the provider, the broker, time.
 
-A pause has no step of its own: any of these histories may stand still anywhere, and time passes.
-What an operator may do comes into ``Surroundings.steps``, beside recovery.
+A frozen process has no step of its own: any of these histories may stand still anywhere, and time
+passes. What operators do is in ``operators``.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +15,24 @@ from tests.unit.exploration.model import (
     B_DONE,
     B_IN_FLIGHT,
     B_NOTHING,
+    BY_TYPE,
     COMPENSATING,
+    FAILED,
+    POLL,
     RUNNING,
     SECOND_LOOK,
+    SIGNAL,
+    SLEEP,
     Ended,
+    Held,
     Row,
     Small,
     World,
 )
-from tests.unit.exploration.settlement import Settlement
+from tests.unit.exploration.settlement import HELD, LIFTED, Settlement
 from tests.unit.exploration.workers import Step, after
+
+_WAITS = frozenset({POLL, SIGNAL, SLEEP})
 
 
 class Surroundings:
@@ -33,6 +41,7 @@ class Surroundings:
 
     def steps(self, world: World) -> Iterator[Step]:
         yield from self._recovery(world)
+        yield from self._signal(world)
         for happen in FATE:
             yield from happen(world)
 
@@ -42,13 +51,47 @@ class Surroundings:
         if row.claimed:
             frozen = any(worker.live for worker in world.workers)
             label = "a frozen worker is taken over" if frozen else "a dead worker is taken over"
-        elif is_due(self.settlement.small, row):
+        elif row.paused or world.held:
+            yield from self._held(world)
+            if row.paused or world.held == Held.YES:
+                return
+        if not row.claimed:
+            if not is_due(self.settlement.small, row):
+                return
             frozen = False
             label = "recovery finds the saga due"
-        else:
-            return
         settled = self.settlement.settle(row, "due", in_chain=False)
         yield label, not frozen, after(world, settled, world.workers)
+
+    def _held(self, world: World) -> Iterator[Step]:
+        """A saga whose type is paused: ``Recovery._stand_still``, and ``Recovery._lift``."""
+        row = world.row
+        if row.paused == BY_TYPE and world.held != Held.YES:
+            settled = self.settlement.settle(row, LIFTED, in_chain=False)
+            yield "recovery lets the saga go on", True, after(world, settled, world.workers)
+        elif not row.paused and row.status in {RUNNING, COMPENSATING}:
+            for in_time in ("", "in time") if row.over_time else ("",):
+                settled = self.settlement.settle(row, HELD, in_time, in_chain=False)
+                yield (
+                    f"recovery sees the pause {in_time}",
+                    True,
+                    after(world, settled, world.workers),
+                )
+        if world.held == Held.ENDED and row.paused != BY_TYPE:
+            over = world._replace(held=Held.NO)
+            yield "the pause is lifted", True, over
+            if row.status in {RUNNING, COMPENSATING} and not row.paused:
+                settled = self.settlement.settle(row, LIFTED, in_chain=False)
+                label = "recovery lets a saga go on that nobody saw paused"
+                yield label, True, after(over, settled, world.workers)
+
+    def _signal(self, world: World) -> Iterator[Step]:
+        """It may come at any time; one with the id of another is that one."""
+        row = world.row
+        if world.signals and (row.status == RUNNING or (row.status == FAILED and world.acts)):
+            settled = self.settlement.settle(row, "signalled", in_chain=False)
+            told = world._replace(signals=world.signals - 1)
+            yield "a signal comes", False, after(told, settled, world.workers)
 
 
 def is_due(small: Small, row: Row) -> bool:
@@ -56,7 +99,8 @@ def is_due(small: Small, row: Row) -> bool:
     if row.status not in {RUNNING, COMPENSATING} and row.waiting_for != SECOND_LOOK:
         return False
     if row.early:
-        return row.over_time and is_time_bound(small, row) and place(row) == ACTION
+        ends = is_time_bound(small, row) or row.waiting_for in _WAITS
+        return row.over_time and ends and place(row) == ACTION
     return not row.asleep
 
 
@@ -85,12 +129,14 @@ def provider(world: World) -> Iterator[Step]:
 
 def time(world: World) -> Iterator[Step]:
     row = world.row
-    if row.early and not row.asleep:
+    # The timeout of a wait for a signal stands while the saga is paused.
+    stands = row.paused and row.waiting_for == SIGNAL
+    if row.early and not row.asleep and not stands:
         yield "the wait is over", True, world._replace(row=row._replace(early=False))
     if row.asleep:
         looking = row._replace(asleep=False, early=False)
         yield "the next look has come", True, world._replace(row=looking)
-    if row.status == RUNNING and not row.over_time:
+    if row.status == RUNNING and not row.over_time and not row.paused:
         yield "the saga's time is over", True, world._replace(row=row._replace(over_time=True))
     if row.ended == Ended.JUST_NOW and world.books[row.step] != B_IN_FLIGHT:
         # Who still has not called by now has slept beyond its hard limit and this, too.

@@ -1,21 +1,26 @@
 """Every interleaving of small sagas, to the fixpoint: ``decide`` with a model of the store around.
 
 Two workers that are killed, frozen and come back; messages that are lost, doubled and late; a
-provider that is slow, silent and misleading; recovery; time. Every state that can be reached is
-looked at once, and from each of them good fortune leads to an end.
+provider that is slow, silent and misleading; recovery; time; signals; and people, who do whatever
+``why_not`` allows. Every state that can be reached is looked at once, and from each of them good
+fortune leads to an end.
 
 What the bounds could hide: policies have one retry, so that what needs three attempts of one step
-is not seen (a second look's ten are one); a third worker is there only where it says so; two sagas
-are never there, nor an unknown definition, nor a state that does not fit; a queue is always short.
+is not seen (a second look's ten are one); a third worker, two signals or three acts of people are
+there only where it says so; two sagas are never there, nor an unknown definition, nor a state that
+does not fit; nor does a step wait for two kinds of signals; a queue is always short; one step of a
+type is not paused, only all of it. A worker between two transactions of one attempt drops its
+message whenever another commits an attempt, also where the row could look the same once more.
 """
 
 from collections.abc import Callable, Iterable
 
 import pytest
 
-from saga.moves import Keep, Move, Pause, Reopen, Resolve, Resume, Stop, TakeIn, WaitOn
-from tests.unit.exploration.definitions import ALL, SELECTED, read
-from tests.unit.exploration.explorer import Explorer
+from saga.moves import Move
+from tests.unit.exploration.definitions import read
+from tests.unit.exploration.explorer import Bounds, Explorer
+from tests.unit.exploration.selection import ALL, BOUNDS, SELECTED
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +29,7 @@ def explore(group: str, lines: Iterable[str]) -> int:
     """How many states the small sagas have together; fails with the history of a violation."""
     states = 0
     for line in dict.fromkeys(lines):
-        explored = Explorer(read(line), workers=3 if group == "three workers" else 2).explore()
+        explored = Explorer(read(line), BOUNDS[group]).explore()
         assert explored.violation is None, f"{line}: {explored.violation}"
         states += explored.states
     return states
@@ -40,15 +45,21 @@ def test_no_interleaving_breaks_a_promise(
 
     states = explore(group, lines)
 
-    proved(f"{states:,} states of {len(set(lines)):,} small sagas of {group}, 0 violations")
+    count = len(set(lines))
+    sagas = "small saga" if count == 1 else "small sagas"
+    proved(f"{states:,} states of {count:,} {sagas} {group}, 0 violations")
 
 
 def test_the_interleavings_make_every_move_there_is() -> None:
     made: set[type[Move]] = set()
-    for line in ("call<call | ask |", "ask<call sql<sql | |", "| | call"):
-        explorer = Explorer(read(line))
+    for line, bounds in (
+        ("call<call | ask |", Bounds()),
+        ("ask<call sql<sql | |", Bounds()),
+        ("| sql |", Bounds(signals=1, acts=1)),
+        ("call<call | |", Bounds(acts=1)),
+    ):
+        explorer = Explorer(read(line), bounds)
         explorer.explore()
         made |= explorer.moves
 
-    told = {Keep, TakeIn, Stop, Reopen, Resolve, Pause, Resume}
-    assert made | {WaitOn} == set(Move.__args__) - told
+    assert made == set(Move.__args__)

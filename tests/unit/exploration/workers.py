@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator
 
 from tests.unit.exploration import promises
 from tests.unit.exploration.admission import Message, admits, outdated, place
-from tests.unit.exploration.answers import answers
+from tests.unit.exploration.answers import IN_HAND, SLEEPS, WAITS, answers
+from tests.unit.exploration.canonical import parked
 from tests.unit.exploration.model import (
     ACTION,
     B_DONE,
     B_NOTHING,
     B_UNDONE,
     COMPENSATION,
+    COMPLETED,
     DONE,
+    FAILED,
     POLL,
     PROBE,
     PROBING,
@@ -43,36 +46,47 @@ def after(
     books: tuple[str, ...] | None = None,
 ) -> World:
     """The world after a commit; ``workers`` are all that are busy, without who settled."""
+    row = settled.row
     return World(
-        row=settled.row,
+        row=parked(row) if row.status == FAILED and not world.acts else row,
         books=world.books if books is None else books,
-        workers=bystanders(workers, claimed=settled.row.claimed),
+        workers=bystanders(workers, claimed=row.claimed, stands=settled.stands),
         published=settled.publishes or (world.published and not settled.moved),
         risen=world.risen or settled.rose,
+        signals=world.signals,
+        acts=world.acts,
+        cancelled=world.cancelled and row.status not in {COMPLETED, FAILED},
+        held=world.held,
     )
 
 
-def bystanders(workers: Iterable[Worker], *, claimed: bool) -> tuple[Worker, ...]:
+def bystanders(
+    workers: Iterable[Worker], *, claimed: bool, stands: bool = False
+) -> tuple[Worker, ...]:
     """The others, once the row has moved on: those between two transactions drop their message.
 
-    Who lost a claim keeps what can still be seen: a call, or a success to report.
+    They do not where the row ``stands`` as it did. Who lost a claim keeps what can still be seen:
+    a call, or a success to report.
     """
     stay = []
     for worker in workers:
         if not worker.live or claimed:
-            seen = worker if _calls(worker) else None
+            seen = worker if _calls(worker) or stands else None
         elif worker.kind == PROBING or (worker.kind == COMPENSATION and worker.phase != "calling"):
             seen = None
         else:
             phase = worker.phase if worker.phase == "calling" else "succeeded"
-            seen = Worker(worker.kind, worker.step, phase, live=False)
+            seen = Worker(worker.kind, worker.step, phase, live=False, old_key=worker.old_key)
         if seen is not None:
             stay.append(seen)
     return tuple(sorted(stay))
 
 
 def _calls(worker: Worker) -> bool:
-    return worker.phase in {"calling", "succeeded", "accepted", "found nothing"}
+    """Whether it does, or has an answer; else it is between two transactions."""
+    if worker.live:
+        return worker.phase in IN_HAND or worker.phase == "calling"
+    return worker.phase in {"calling", "succeeded"}
 
 
 class Workers:
@@ -102,10 +116,10 @@ class Workers:
         kind = place(row)
         if kind is not None and world.published:
             message = Message(kind, row.step)
-            if admits(self.small, row, message):
+            if admits(self.small, world, message):
                 yield from self._begin(world, kind)
         for message in outdated(self.small, world):
-            if admits(self.small, row, message):
+            if admits(self.small, world, message):
                 raise Violation(f"an outdated message acted: {message}")
 
     def _begin(self, world: World, kind: str) -> Iterator[Step]:
@@ -143,13 +157,13 @@ class Workers:
         """What the other system may do and answer to a call."""
         step, truth = worker.step, world.books[worker.step]
         gone = set()
-        asks = self.small.probed[step]
-        for answer, becomes in answers(worker, truth, asks=asks):
+        small = self.small
+        for answer, becomes in answers(worker, truth, asks=small.probed[step], waits=small.waits):
             books = world.books
             if becomes != truth:
                 books = (*books[:step], becomes, *books[step + 1 :])
             label = f"the {worker.kind} of step {step} is answered: {answer}"
-            if answer in {"succeeded", "accepted", "found nothing"}:
+            if answer in IN_HAND:
                 if worker.live or worker.kind == ACTION:
                     phase = answer if worker.live else "succeeded"
                     has = worker._replace(phase=phase, polling=False, overslept=False)
@@ -178,8 +192,9 @@ class Workers:
             yield f"it settles: {worker.phase}", True, after(world, settled, others)
             yield "a worker dies with its answer", False, world._replace(workers=others)
             return
-        settled = self.settlement.settle(row, "late success", worker.step, in_chain=False)
-        promises.keep_late_success(row, settled.row, worker.step)
+        late = "late success under an old key" if worker.old_key else "late success"
+        settled = self.settlement.settle(row, late, worker.step, in_chain=False)
+        promises.keep_late_success(row, settled, worker.step, old_key=worker.old_key)
         label = f"who lost its claim reports that step {worker.step} took effect"
         yield label, True, after(world, settled, others)
         yield "a worker that lost its claim dies", False, world._replace(workers=others)
@@ -208,8 +223,12 @@ class Workers:
     ) -> Iterator[Step]:
         """Admitted once more; what moved the row meanwhile has sent this worker away already."""
         yield "a worker dies between two transactions", False, world._replace(workers=others)
-        if not admits(self.small, world.row, Message(worker.kind, worker.step)):
-            yield "it is not its turn any more", True, world._replace(workers=others)
+        if not admits(self.small, world, Message(worker.kind, worker.step)):
+            row = world.row
+            if worker.phase == "running":
+                row = row._replace(attempt=row.attempt - 1)
+            away = world._replace(row=row, workers=others)
+            yield "it is not its turn any more", True, away
         elif worker.phase == "running":
             yield from self._transaction(world, worker.kind, others, counted=True)
             given_back = world.row._replace(attempt=world.row.attempt - 1)
@@ -240,7 +259,8 @@ class Workers:
         books = (*world.books[:step], becomes, *world.books[step + 1 :])
         settled = self.settlement.settle(trying, "succeeded", told, in_chain=True)
         yield f"the {kind} of step {step} is committed", True, after(world, settled, others, books)
-        for failure in ("rolled back", "try again", "refused"):
+        waits = (WAITS, SLEEPS) if self.small.waits and kind == ACTION else ()
+        for failure in ("rolled back", "try again", "refused", *waits):
             worker = Worker(kind, step, failure, live=False, counted=counted)
             workers = tuple(sorted((*others, worker)))
             label = f"the {kind} of step {step} is rolled back: {failure}"

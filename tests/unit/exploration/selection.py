@@ -1,0 +1,170 @@
+"""Which small sagas are explored: the short selection of every run, and all of a full one."""
+
+from collections.abc import Iterable
+from itertools import product
+
+from tests.unit.exploration.explorer import Bounds
+from tests.unit.exploration.operators import DECISIONS
+
+_WORKS = ("sql", "call", "ask")
+_BACKS = ("sql", "call", "manual", "nothing")
+
+
+def _lines(*parts: Iterable[str]) -> list[str]:
+    """Every saga of these parts, each given as its alternatives."""
+    return [" ".join(words) for words in product(*parts)]
+
+
+_COMPENSATABLE = [f"{work}<{back}" for work, back in product(_WORKS, _BACKS)]
+_BEFORE = ("sql<sql", "call<manual", "ask<call")
+_RETRIABLE = ("sql", "call")
+_BAR = ("|",)
+
+_PIVOTS = [f"{work}{back}" for work, back in product(_WORKS, ("", "<sql", "<call", "<manual"))]
+_LAST = [f"{work}{back}" for work, back in product(_RETRIABLE, ("", "<sql", "<call", "<manual"))]
+
+BOUNDS = {
+    "of one step": Bounds(),
+    "of two steps": Bounds(),
+    "of three steps": Bounds(),
+    "of four and five steps": Bounds(),
+    "with three workers": Bounds(workers=3),
+    "that wait": Bounds(signals=1),
+    "that wait and get two signals": Bounds(signals=2),
+    "with one act of people": Bounds(acts=1),
+    "with two acts of people": Bounds(acts=2),
+    "with two decisions of people": Bounds(acts=2, kinds=DECISIONS),
+    "with three decisions of people": Bounds(acts=3, kinds=DECISIONS),
+    "that wait, with one act of people": Bounds(signals=1, acts=1),
+}
+
+# One of each kind for every step, and all that is known to be hard.
+SELECTED = {
+    "of one step": [
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+    ],
+    "of two steps": [
+        "sql<sql call<call | |",
+        "call<call ask<sql | |",
+        "ask<call call<nothing | |",
+        "sql<sql | sql |",
+        "sql<call | ask |",
+        "call<sql | call |",
+        "call<manual | ask |",
+        "| sql | call",
+        "| call | sql",
+        "| ask | call",
+        "| | sql call",
+    ],
+    "of three steps": [
+        "ask<call sql<sql | sql |",
+        "call<call ask<nothing | call |",
+        "sql<call call<manual | ask |",
+        "sql<sql | ask | call",
+        "call<call | sql | sql",
+        "ask<call | call | call",
+        "| ask | call sql",
+        "| sql | sql call",
+    ],
+    "of four and five steps": [
+        "sql<sql call<call | ask | call",
+        "ask<sql sql<call | call | sql",
+        "sql<sql | ask | sql call",
+        "call<sql sql<call | sql | call sql",
+    ],
+    "with three workers": ["| ask |", "call<call | |", "sql<call | ask |"],
+    "that wait": [
+        *["sql<sql | |", "call<call | |", "| sql |", "| call |", "| | sql", "| | call"],
+        *["sql<sql | call |", "| call | sql"],
+    ],
+    "that wait and get two signals": ["| call |"],
+    "with one act of people": [
+        *["sql<sql | |", "call<call | |", "call<manual | |", "| call |", "| | call<call"],
+        "| sql | sql<sql",
+    ],
+    "with two acts of people": ["sql<sql | |", "| | sql"],
+    "with two decisions of people": [
+        *["call<call | |", "| call<call |", "| | call<call", "| call | call"],
+        *["sql<sql call<call | |", "| sql<sql | call<call", "sql<sql | sql<sql |"],
+    ],
+    "with three decisions of people": ["| call<call |", "| | call<call"],
+    "that wait, with one act of people": ["| sql |"],
+}
+
+ALL = {
+    "of one step": SELECTED["of one step"],
+    "of two steps": [
+        *_lines(_COMPENSATABLE, _COMPENSATABLE, _BAR, _BAR),
+        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE),
+        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE),
+    ],
+    "of three steps": [
+        *_lines(_BEFORE, _COMPENSATABLE, _BAR, _WORKS, _BAR),
+        *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR, _RETRIABLE),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE, _RETRIABLE),
+        *_lines(["sql<sql", "ask<call"], ["call<call"], _COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE, _RETRIABLE),
+    ],
+    "of four and five steps": [
+        *SELECTED["of four and five steps"],
+        *_lines(["sql<sql", "ask<call"], ["call<call", "ask<sql"], _BAR, _WORKS, _BAR, ["call"]),
+        *_lines(["call<sql", "ask<call"], _BAR, ["call", "ask"], _BAR, ["sql call", "call call"]),
+        "ask<call ask<call | ask | call call",
+    ],
+    "with three workers": [
+        *SELECTED["with three workers"],
+        *_lines(_COMPENSATABLE, _BAR, ["call", "ask"], _BAR),
+    ],
+    "that wait": [
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+        *_lines(["sql<sql", "ask<call"], ["call<sql", "call<manual"], _BAR, _BAR),
+        *_lines(["sql<sql", "call<call"], _BAR, _WORKS, _BAR),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE),
+        *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE),
+        "sql<sql | ask | call",
+    ],
+    "that wait and get two signals": [
+        *_lines(["sql<sql", "call<call"], _BAR, _BAR),
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+    ],
+    "with one act of people": [
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _PIVOTS, _BAR),
+        *_lines(_BAR, _BAR, _LAST),
+        *_lines(["sql<sql"], _BAR, _WORKS, _BAR),
+        *_lines(["sql<sql", "call<call"], ["call<call", "sql<nothing", "call<manual"], _BAR, _BAR),
+        *_lines(_BAR, ["sql", "call<call"], _BAR, ["sql<sql", "call"]),
+    ],
+    "with two acts of people": [
+        *_lines(["sql<sql", "call<call", "call<manual"], _BAR, _BAR),
+        *_lines(_BAR, ["sql", "call<call", "call<manual"], _BAR),
+        *_lines(_BAR, _BAR, ["sql<sql", "call<call"]),
+    ],
+    "with two decisions of people": [
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _PIVOTS, _BAR),
+        *_lines(_BAR, _BAR, _LAST),
+        *_lines(["sql<sql", "call<call"], ["call<call", "sql<nothing", "call<manual"], _BAR, _BAR),
+        *_lines(["sql<sql", "call<call"], _BAR, ["sql<sql", "call", "call<call"], _BAR),
+        *_lines(_BAR, ["sql<sql", "call", "ask"], _BAR, ["sql<sql", "call", "call<call"]),
+        *_lines(_BAR, _BAR, _RETRIABLE, ["sql<sql", "call<call"]),
+        *["sql<sql | call<call | call<call", "sql<sql sql<call call<sql | |"],
+    ],
+    "with three decisions of people": [
+        *_lines(["sql<sql", "call<call", "call<manual"], _BAR, _BAR),
+        *_lines(_BAR, ["sql<sql", "call<call", "ask"], _BAR),
+        *_lines(_BAR, _BAR, ["sql<sql", "call<call"]),
+        *["| call<call | sql<sql", "sql<sql call<call | |"],
+    ],
+    "that wait, with one act of people": [
+        *_lines(["sql<sql", "call<call"], _BAR, _BAR),
+        *_lines(_BAR, ["sql", "call<call"], _BAR),
+        *_lines(_BAR, _BAR, ["sql<sql", "call"]),
+    ],
+}
