@@ -27,6 +27,11 @@ class Background:
     is_lifted: bool = False
 
 
+def paused_what(row: Row) -> Paused | None:
+    """What holds the saga: its own pause before all others, else the one that is on now."""
+    return row.paused if row.paused is Paused.SAGA else row.pause or row.paused
+
+
 def background(
     row: Row, events: Sequence[Mapping[str, Any]], pauses: Sequence[ActivePause]
 ) -> Background:
@@ -35,7 +40,7 @@ def background(
     ``row.pause`` must have been asked for.
     """
     since = _last_at(events, _BEGINS_A_WAIT)
-    match row.paused or row.pause:
+    match paused_what(row):
         case None:
             return Background(waits_since=since)
         case Paused.SAGA:

@@ -31,16 +31,13 @@ def running(saga: Saga[Any], row: Row, known: Background) -> Iterator[str]:
     elif row.claimed:
         yield from _calling(saga, row)
     elif can_stop(saga, row) and row.stop_reason is not None:
-        yield f"the saga {_told_to_stop(row)} before {row.step}"
+        told = "was cancelled" if row.stop_reason is StopReason.CANCELLED else "was told to stop"
+        yield f"the saga {told} before {row.step}"
         yield f"then {what_follows(saga, row, Due())}"
     elif row.waiting_for is WaitingFor.SIGNAL:
         yield from _for_signal(saga, row, known)
     else:
         yield from _for_its_turn(saga, row, known)
-
-
-def _told_to_stop(row: Row) -> str:
-    return "was cancelled" if row.stop_reason is StopReason.CANCELLED else "was told to stop"
 
 
 def _calling(saga: Saga[Any], row: Row) -> Iterator[str]:
@@ -51,8 +48,10 @@ def _calling(saga: Saga[Any], row: Row) -> Iterator[str]:
         tries = f"attempt {row.attempt} of {saga.step(row.step).retry.retries + 1}"
         yield f"{row.step} is being called, {tries}, {deadline}"
     if can_stop(saga, row):
-        if row.stop_reason not in {None, StopReason.TIMEOUT}:
-            yield f"the saga {_told_to_stop(row)}, and does so after this call"
+        if row.stop_reason is StopReason.CANCELLED:
+            yield "the saga was cancelled, which counts once this call has ended"
+        elif row.stop_reason not in {None, StopReason.TIMEOUT}:
+            yield "the saga was told to stop, and does so after this call"
         elif stop_reason(row) is not None:
             yield "the saga's time is over, so that it stops after this call"
     yield from _overdue(saga, row)

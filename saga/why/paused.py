@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from saga.position import Paused, Status, WaitingFor
 from saga.row import Row
-from saga.why.background import Background
+from saga.why.background import Background, paused_what
 from saga.why.wording import when
 
 
@@ -17,7 +17,7 @@ def is_paused(row: Row) -> bool:
 
 def paused(row: Row, known: Background) -> Iterator[str]:
     """What was paused, since when and why, and what that does to the saga's time."""
-    what = row.paused or row.pause
+    what = paused_what(row)
     assert what is not None, "it is paused"
     if known.is_lifted:
         yield f"its {what} was paused and is no more: recovery lets it go on within seconds"
@@ -29,7 +29,9 @@ def paused(row: Row, known: Background) -> Iterator[str]:
     if what is Paused.SAGA and row.pause is not None:
         yield f"{_named(row, row.pause)}, too: resume both"
     if row.claimed:
-        yield "what is in hand ends first, and nothing is begun after it"
+        # A step that is paused is not met any more once the saga is past it.
+        of_it = f" of {row.step}" if what is Paused.STEP else ""
+        yield f"what is in hand ends first, and nothing{of_it} is begun after it"
     elif row.status is Status.RUNNING:
         left = max(row.timeout_at - _stands_at(row, known), timedelta(0))
         and_left = f", with {_whole_seconds(left)} left" if left else ""
