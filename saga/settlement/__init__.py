@@ -59,7 +59,7 @@ def apply(  # noqa: PLR0912 - one line a move
         case Keep():
             return waits.keep(connection, row, by)
         case WaitOn():
-            return waits.wait_on(connection, row, move, by)
+            return waits.wait_on(connection, saga, row, move, by)
         case Compensate():
             return back.compensate(connection, saga, row, move, by)
         case Rest():
@@ -71,7 +71,7 @@ def apply(  # noqa: PLR0912 - one line a move
         case LookAgain():
             return watch.look_again(connection, row, by)
         case Note():
-            return watch.note(connection, row, move, by)
+            return watch.note(connection, saga, row, move, by)
         case Stop():
             return interventions.stop(connection, row, move, by)
         case Resolve():

@@ -84,5 +84,5 @@ def fail(
         index=None if move.step is None else saga.index(move.step),
         reason=move.going_back,
     )
-    raise_alarm(landed(moved), move.advice)
+    raise_alarm(saga, landed(moved), move.advice)
     return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()

@@ -19,7 +19,7 @@ def landed(moved: Row | None) -> Row:
     return moved
 
 
-def raise_alarm(row: Row, alarm: str) -> None:
+def raise_alarm(saga: Saga[Any], row: Row, alarm: str) -> None:
     """Call a person: what about, and what is known of each step's effect."""
     log.error(
         "alarm",
@@ -27,7 +27,7 @@ def raise_alarm(row: Row, alarm: str) -> None:
         saga_type=row.saga_type,
         step=row.step,
         why=alarm,
-        effects={step: effect.value for step, effect in row.effects.items()},
+        effects={step.name: row.effect(step.name).value for step in saga.steps},
     )
 
 

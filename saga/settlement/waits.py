@@ -102,12 +102,14 @@ def keep(connection: Connection, row: Row, by: Circumstances) -> Followup:
     return Drop("nothing waits for it yet")
 
 
-def wait_on(connection: Connection, row: Row, move: WaitOn, by: Circumstances) -> Followup:
+def wait_on(
+    connection: Connection, saga: Saga[Any], row: Row, move: WaitOn, by: Circumstances
+) -> Followup:
     """Nothing ended the wait; its saga's time may be over."""
     if move.overdue:
         alarm = f"{row.step} is past the saga's time and cannot go back"
         landed(store.wait_on(connection, row, by.record("overdue", alarm=alarm)))
-        raise_alarm(row, alarm)
+        raise_alarm(saga, row, alarm)
     elif row.not_before is not None:
         store.postpone(connection, row, after=row.not_before - row.now)
     return Park()

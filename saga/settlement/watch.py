@@ -34,7 +34,7 @@ def dispatch(
         error=f"the worker of {row.step} was lost in attempt {row.attempt}" if lost_call else None,
     )
     if alarm:
-        raise_alarm(row, alarm)
+        raise_alarm(saga, row, alarm)
     return Publish(publication(saga, landed(moved)))
 
 
@@ -53,9 +53,11 @@ def _kind(move: Dispatch) -> str:
     return "overdue" if move.overdue else "dispatched"
 
 
-def note(connection: Connection, row: Row, move: Note, by: Circumstances) -> Followup:
+def note(
+    connection: Connection, saga: Saga[Any], row: Row, move: Note, by: Circumstances
+) -> Followup:
     record = by.record("late_success", alarm=move.alarm)
-    landed(store.note(connection, row, record, effects=move.effects))
+    stands = landed(store.note(connection, row, record, effects=move.effects))
     if move.alarm:
-        raise_alarm(row, move.alarm)
+        raise_alarm(saga, stands, move.alarm)
     return Drop("claim was lost")
