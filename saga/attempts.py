@@ -10,11 +10,14 @@ TRIED = frozenset(
     | {"compensating", "compensated", "timed_out", "failed"}
 )
 
+# Kinds of events by which an attempt is given back.
+WAITS = frozenset({"accepted", "waiting", "sleeping"})
+
 
 def attempts(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Attempts of each step's own work, oldest event first; compensations and probes are not them.
 
-    A call that its provider accepted and that is asked again costs no attempt.
+    A call that is made again after a wait costs no attempt.
     """
     calls: dict[str, int] = {}
     transactions: dict[str, int] = {}
@@ -27,8 +30,8 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
         if kind == "attempt_started":
             if event["detail"].get("task") == step:
                 calls[step] = calls.get(step, 0) + 1
-        elif kind == "accepted":
-            calls[step] = calls.get(step, 0) - 1
+        elif kind in WAITS and step in calls:
+            calls[step] -= 1
         elif kind in TRIED and event["detail"].get("asked"):
             pass  # An operator ended it, not another attempt.
         elif kind in TRIED and not going_back and number and last.get(step) != number:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, text
 
 from saga import queries
-from saga.attempts import TRIED, attempts
+from saga.attempts import TRIED, WAITS, attempts
 from saga.decide import allowed
 from saga.definition import Saga
 from saga.errors import SagaNotFound
@@ -199,7 +199,7 @@ def _tries(
     told = (c.step, c.attempt, c.kind, func.jsonb_build_object("asked", c.detail["asked"]))
     tried = select(*told).where(*its, c.kind.in_(TRIED)).order_by(c.seq)
     called = (c.kind == "attempt_started") & (c.detail["task"].astext == c.step)
-    net = func.count().filter(called) - func.count().filter(c.kind == "accepted")
+    net = func.count().filter(called) - func.count().filter(c.kind.in_(WAITS))
     calls = select(c.step, net).where(*its, c.step.is_not(None)).group_by(c.step).having(net > 0)
     names = ("step", "attempt", "kind", "detail")
     return [

@@ -413,7 +413,7 @@ def test_the_doctor_counts_sagas_in_trouble(shell: Shell, database: Database) ->
     with database.begin() as connection:
         late = "wake_at = clock_timestamp() - interval '2 min'"
         connection.exec_driver_sql(stand.format(late, "min"))
-        failed = "status = 'FAILED', wake_at = NULL"
+        failed = "status = 'FAILED', wake_at = NULL, failed_from = 'RUNNING'"
         connection.exec_driver_sql(stand.format(failed, "max"))
 
     diagnosis = json.loads(shell.run("doctor", "--json").stdout)

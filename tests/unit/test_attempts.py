@@ -28,6 +28,22 @@ def test_a_transaction_that_failed_twice_was_tried_three_times() -> None:
     assert attempts(timeline) == {"trip.reserve": 3}
 
 
+def test_waiting_costs_no_attempt() -> None:
+    timeline = [
+        event("waiting", "trip.reserve", 1),
+        event("step_done", "trip.reserve", 1),
+        called("trip.pay", 1),
+        event("waiting", "trip.pay", 1),
+        event("signalled", "trip.pay", 0),
+        called("trip.pay", 1),
+        event("sleeping", "trip.pay", 1),
+        called("trip.pay", 1),
+        event("completed", "trip.pay", 1),
+    ]
+
+    assert attempts(timeline) == {"trip.reserve": 1, "trip.pay": 1}
+
+
 def test_what_an_operator_ends_was_not_tried_once_more() -> None:
     timeline = [
         event("attempt_failed", "trip.reserve", 1),
