@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from saga.graph.words import duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +54,16 @@ def took(seconds: float | None) -> str:
 def outcome(event: Mapping[str, Any], saga_type: str) -> str:
     """Say what an event means for its step; an unknown kind is told by its own words."""
     said, detail = _outcome(event, saga_type), event["detail"]
-    because = detail.get("because")
-    return f"{said} ({detail.get('asked', 'asked')}: {because})" if because else said
+    if not (because := detail.get("because")):
+        return said
+    return f"{said} ({detail['asked']}: {because})" if "asked" in detail else f"{said} ({because})"
 
 
-def _outcome(event: Mapping[str, Any], saga_type: str) -> str:
+def _outcome(  # noqa: PLR0912 - one line a kind
+    event: Mapping[str, Any], saga_type: str
+) -> str:
     detail = event["detail"]
     error = _error(detail)
-    again = took(detail.get("again_seconds"))
     match event["kind"]:
         case kind if kind in _PLAIN:
             return _PLAIN[kind]
@@ -69,13 +73,23 @@ def _outcome(event: Mapping[str, Any], saga_type: str) -> str:
         case "step_done":
             return f"done{_found(detail)}"
         case "accepted":
-            return f"accepted, not final; asks again in {again}"
+            sooner = f", or when the signal {detail['signal']} comes" if "signal" in detail else ""
+            return f"accepted, not final{_reason(detail)}; asks again in {_wait(detail)}{sooner}"
+        case "waiting":
+            signal = f"the signal {detail.get('signal')}, {_wait(detail)} at most"
+            return f"waits for {signal}{_reason(detail)}"
+        case "sleeping":
+            return f"sleeps for {_wait(detail)}{_reason(detail)}"
+        case "signal_received":
+            return f"the signal {detail.get('signal')} came; nothing waits for it yet"
+        case "signalled":
+            return f"the signal {detail.get('signal')} came; the step is called again"
         case "attempt_failed":
-            return f"failed{error}; tries again in {again}"
+            return f"failed{error}; tries again in {_wait(detail)}"
         case "probe_planned":
             probe = short(str(detail.get("probe")), saga_type)
-            wait = took(detail.get("after_seconds"))
-            return f"nobody knows whether it happened{error}; {probe} asks in {wait}"
+            found = f"{error}{_found(detail)}"
+            return f"nobody knows whether it happened{found}; {probe} asks in {_wait(detail)}"
         case "compensating":
             return f"{_REASONS.get(detail.get('reason'), 'goes back')}{error}{_found(detail)}"
         case "compensated" | "timed_out" as kind:
@@ -85,8 +99,14 @@ def _outcome(event: Mapping[str, Any], saga_type: str) -> str:
             return (
                 f"the saga is {status}{reason}" if reason else f"compensated; the saga is {status}"
             )
-        case "stopping":
-            return "is to stop once the call in hand has ended"
+        case "looked_again":
+            return f"looked again{_found(detail)}"
+        case "retried":
+            generation = detail.get("generation")
+            return f"tried again, under key {generation}" if generation else "tried again"
+        case "paused":
+            what = detail.get("what", "saga")
+            return "paused" if what == "saga" else f"paused, as its {what} is"
         case "resolved":
             return f"found {str(detail.get('outcome')).replace('_', ' ')}: {detail.get('evidence')}"
         case "failed":
@@ -102,8 +122,9 @@ _PLAIN = {
     "step_compensated": "compensated",
     "taken_over": "its worker was lost; recovery takes over",
     "dispatched": "sent to the workers",
-    "retried": "tried again",
-    "compensation_ordered": "the saga is COMPENSATING",
+    "compensation_ordered": "the saga is to be compensated",
+    "resumed": "goes on",
+    "stopping": "is to stop once the call in hand has ended",
 }
 
 _REASONS = {
@@ -113,6 +134,15 @@ _REASONS = {
     "cancelled": "cancelled; the saga goes back",
     "ordered": "the saga goes back",
 }
+
+
+def _wait(detail: Mapping[str, Any]) -> str:
+    seconds = detail.get("again_seconds", detail.get("after_seconds", 0))
+    return duration(timedelta(seconds=seconds))
+
+
+def _reason(detail: Mapping[str, Any]) -> str:
+    return f" ({detail['reason']})" if detail.get("reason") else ""
 
 
 def _error(detail: Mapping[str, Any]) -> str:

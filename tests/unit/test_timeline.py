@@ -30,9 +30,9 @@ def test_an_entry_has_step_attempt_outcome_duration_and_worker() -> None:
 
 
 def test_a_person_stands_where_a_worker_would() -> None:
-    [entry] = entries([event("paused", reason="a holiday") | {"actor": "ann"}], "refund")
+    [entry] = entries([event("paused", because="a holiday") | {"actor": "ann"}], "refund")
 
-    assert (entry.worker, entry.outcome) == ("ann", "paused: a holiday")
+    assert (entry.worker, entry.outcome) == ("ann", "paused (a holiday)")
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,57 @@ def test_a_person_stands_where_a_worker_would() -> None:
         ),
         (
             event("resolved", outcome="not_done", evidence="no mail", because="a look"),
-            "found not done: no mail (asked: a look)",
+            "found not done: no mail (a look)",
         ),
         (event("attempt_started", task="refund.call"), "calls"),
         (event("attempt_started", task="refund.find"), "calls find"),
         (event("step_done", found="nothing"), "done (the probe: nothing)"),
         (
             event("attempt_failed", error="500", again_seconds=2),
-            "failed (500); tries again in 2.0 s",
+            "failed (500); tries again in 2 s",
         ),
-        (event("accepted", again_seconds=60), "accepted, not final; asks again in 60.0 s"),
+        (event("accepted", again_seconds=60), "accepted, not final; asks again in 1 min"),
+        (
+            event("accepted", again_seconds=1800, signal="paid", reason="PROCESSING"),
+            "accepted, not final (PROCESSING); asks again in 30 min, or when the signal paid comes",
+        ),
+        (
+            event("waiting", signal="paid", again_seconds=5400),
+            "waits for the signal paid, 1 h 30 min at most",
+        ),
+        (event("sleeping", again_seconds=86400), "sleeps for 1 d"),
+        (
+            event("signal_received", signal="paid", signalId="s1"),
+            "the signal paid came; nothing waits for it yet",
+        ),
+        (
+            event("signalled", signal="paid", signalId="s1"),
+            "the signal paid came; the step is called again",
+        ),
+        (event("retried", asked="retry", because="it is up"), "tried again (retry: it is up)"),
+        (
+            event("retried", asked="retry", because="it is up", generation=2),
+            "tried again, under key 2 (retry: it is up)",
+        ),
+        (
+            event("compensation_ordered", asked="compensate", because="he cancelled"),
+            "the saga is to be compensated (compensate: he cancelled)",
+        ),
+        (
+            event("stopping", asked="cancel", because="by mistake", reason="cancelled"),
+            "is to stop once the call in hand has ended (cancel: by mistake)",
+        ),
+        (event("paused", what="step"), "paused, as its step is"),
+        (
+            event("paused", what="saga", asked="pause", because="a look"),
+            "paused (pause: a look)",
+        ),
+        (event("resumed", because="it is up"), "goes on (it is up)"),
+        (event("looked_again"), "looked again, and nothing had happened, as expected"),
+        (event("overdue", alarm="it is late"), "overdue: it is late"),
         (
             event("probe_planned", probe="refund.find", after_seconds=30),
-            "nobody knows whether it happened; find asks in 30.0 s",
+            "nobody knows whether it happened; find asks in 30 s",
         ),
         (event("compensating", reason="refused", error="no"), "refused; the saga goes back (no)"),
         (event("compensating", reason="timeout"), "its time is over; the saga goes back"),
