@@ -55,7 +55,7 @@ def test_a_person_stands_where_a_worker_would() -> None:
         ),
         (event("accepted", again_seconds=60), "accepted, not final; asks again in 1 min"),
         (
-            event("accepted", again_seconds=1800, signal="paid", reason="PROCESSING"),
+            event("accepted", again_seconds=1800, signal="paid", reason="SLOW"),
             "accepted, not final (PROCESSING); asks again in 30 min, or when the signal paid comes",
         ),
         (
@@ -90,7 +90,7 @@ def test_a_person_stands_where_a_worker_would() -> None:
             "paused (pause: a look)",
         ),
         (event("resumed", because="it is up"), "goes on (it is up)"),
-        (event("looked_again"), "looked again, and nothing had happened, as expected"),
+        (event("looked_again", found="nothing"), "looked again (the probe: nothing)"),
         (event("overdue", alarm="it is late"), "overdue: it is late"),
         (
             event("probe_planned", probe="refund.find", after_seconds=30),
