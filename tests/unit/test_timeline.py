@@ -56,7 +56,7 @@ def test_a_person_stands_where_a_worker_would() -> None:
         (event("accepted", again_seconds=60), "accepted, not final; asks again in 1 min"),
         (
             event("accepted", again_seconds=1800, signal="paid", reason="SLOW"),
-            "accepted, not final (PROCESSING); asks again in 30 min, or when the signal paid comes",
+            "accepted, not final (SLOW); asks again in 30 min, or when the signal paid comes",
         ),
         (
             event("waiting", signal="paid", again_seconds=5400),
