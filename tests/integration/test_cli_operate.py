@@ -9,6 +9,7 @@ import pytest
 
 from saga import Wait
 from saga.cli import operate
+from saga.operator import Operator
 from tests.integration.desk import Desk
 from tests.integration.shop import Shop
 from tests.integration.test_pauses import MINUTE
@@ -125,6 +126,22 @@ def test_on_a_terminal_compensate_asks_after_it_showed_what_would_run(
     assert "shop.recall" in out
     assert (code, "nothing was done" in err) == ((0, False) if done else (1, True))
     assert (shop.row(saga_id)["failed_from"] == "COMPENSATING") is done
+
+
+def test_what_was_confirmed_is_done_or_nothing(
+    shop: Shop, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hesitating(io.StringIO):
+        def readline(self, *_: Any) -> str:
+            Operator(shop.engine, actor="Bob").retry(saga_id, reason="quicker")
+            return "y\n"
+
+    monkeypatch.setattr(operate, "has_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", Hesitating())
+    saga_id = failed(shop)
+
+    assert "at version" in desk.fails(4, "compensate", saga_id, WHY)
+    assert shop.status(saga_id) == "RUNNING"
 
 
 def test_a_step_may_be_named_short(shop: Shop, desk: Desk) -> None:
