@@ -124,7 +124,7 @@ FOR UPDATE"""''',
     _queries(
         name="a duplicate calls while the probe is asked",
         guard="place",
-        before=" AND (waiting_for IS NULL OR waiting_for = 'poll')",
+        before=" AND (waiting_for IS NULL OR waiting_for IN ('poll', 'sleep'))",
         after="",
         killed_by=tests(
             "integration/test_engine_messages", "test_a_duplicate_while_the_probe_is_asked"

@@ -32,6 +32,9 @@ GUARDS = {
     "business key": "8: two sagas never work on the same thing at once",
     "start": "8: the same idempotency key is the same saga",
     "history": "9: a transition and its event are one statement, and events stay",
+    "signal": "9: a signal is kept, and taken once, whenever it comes",
+    "pause": "9: while it is paused nothing is begun, and its clock stands",
+    "operator": "9: whoever acts saw what they act on, may do it, and is told of",
     "unknown definition": "1: what nobody here knows is left alone, then a person decides",
 }
 

@@ -4,7 +4,9 @@ from functools import partial
 
 from tests.mutants.mutant import Mutant, tests
 
-_settlement = partial(Mutant, file="saga/settlement.py")
+_forward = partial(Mutant, file="saga/settlement/forward.py")
+_back = partial(Mutant, file="saga/settlement/back.py")
+_watched = partial(Mutant, file="saga/settlement/watch.py")
 _routing = partial(Mutant, file="saga/routing.py")
 _engine = partial(Mutant, file="saga/engine.py")
 _outbox = partial(Mutant, file="saga/outbox.py")
@@ -14,14 +16,14 @@ _CHAIN, _CALLS = "integration/test_engine_chain", "integration/test_engine_calls
 _RECOVERY, _START = "integration/test_recovery", "integration/test_engine_start"
 
 PASSAGE = (
-    _settlement(
+    _watched(
         name="a take-over keeps the epoch",
         guard="epoch",
-        before="raise_epoch=1 if move.taken_over else 0,",
-        after="raise_epoch=0,",
+        before="raise_epoch=1 if move.taken_over or move.hurried else 0,",
+        after="raise_epoch=1 if move.hurried else 0,",
         killed_by=tests(_CALLS, "test_an_old_claims_message_cannot_act_after_the_take_over"),
     ),
-    _settlement(
+    _forward(
         name="a take-over by the probe keeps the epoch",
         guard="epoch",
         before="raise_epoch=1 if lost else 0,",
@@ -31,7 +33,7 @@ PASSAGE = (
             "test_a_probe_after_a_lost_call_waits_for_its_hard_limit",
         ),
     ),
-    _settlement(
+    _watched(
         name="a lost worker's call is taken over as not done",
         guard="take-over",
         before="effects={row.step: Effect.UNKNOWN} if lost_call else {},",
@@ -41,7 +43,7 @@ PASSAGE = (
         ),
         dies_of=("KeyError",),
     ),
-    _settlement(
+    _forward(
         name="the probe of a lost call does not wait for its hard limit",
         guard="settle_after",
         before="return row.claim_deadline",
@@ -51,28 +53,28 @@ PASSAGE = (
             "test_a_probe_after_a_lost_call_waits_for_its_hard_limit",
         ),
     ),
-    _settlement(
+    _back(
         name="link_error finds its compensations sent already",
         guard="link_error",
         before="dispatches=0 if by_link_error else 1,",
         after="dispatches=1,",
         killed_by=tests(_CHAIN, "test_a_refused_pivot_compensates_in_reverse_order_in_one_chain"),
     ),
-    _settlement(
+    _back(
         name="the second look is forgotten on the way back",
         guard="second look",
         before="look_at = move.look_at or row.look_at",
         after="look_at = move.look_at",
         killed_by=tests(_CALLS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
     ),
-    _settlement(
+    _watched(
         name="one second look is enough",
         guard="second look",
         before="looks[row.looks + 1] if row.looks + 1 < len(looks) else None",
         after="None",
         killed_by=tests(_CALLS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
     ),
-    _settlement(
+    _forward(
         name="a wait that lives in the row alone is taken for sent",
         guard="recovery",
         before="dispatches=row.dispatches if held else 0,",
@@ -82,8 +84,8 @@ PASSAGE = (
     _routing(
         name="compensations are published in the order in which steps ran",
         guard="reverse order",
-        before="for step in reversed(saga.steps[: index + 1]):",
-        after="for step in saga.steps[: index + 1]:",
+        before="for step in to_take_back(saga, row, row.stop_reason):",
+        after="for step in reversed(list(to_take_back(saga, row, row.stop_reason))):",
         killed_by=tests(_CHAIN, "test_a_refused_pivot_compensates_in_reverse_order_in_one_chain"),
     ),
     _engine(
@@ -112,8 +114,8 @@ PASSAGE = (
     _engine(
         name="a start publishes before its caller commits",
         guard="publishing after commit",
-        before="after_commit(session, lambda: self._publish_or_leave(first))",
-        after="self._publish_or_leave(first)",
+        before="after_commit(session, lambda: self.publish_or_leave(first))",
+        after="self.publish_or_leave(first)",
         killed_by=tests(_START, "test_nothing_is_published_before_the_callers_commit"),
     ),
     _recovery(
@@ -191,8 +193,8 @@ PASSAGE = (
     _recovery(
         name="a step that nobody here knows stops its saga for good",
         guard="unknown definition",
-        before="if saga is None or all(step.name != row.step for step in saga.steps):",
-        after="if saga is None:",
+        before="known = saga is not None and any(step.name == row.step for step in saga.steps)",
+        after="known = saga is not None",
         killed_by=tests(_RECOVERY, "test_an_unknown_step_is_an_unknown_definition_too"),
         dies_of=("AttributeError",),
     ),

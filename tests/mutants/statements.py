@@ -8,6 +8,7 @@ _transition = partial(Mutant, file="saga/store/transition.py")
 _claims = partial(Mutant, file="saga/store/claims.py")
 _forward = partial(Mutant, file="saga/store/forward.py")
 _backward = partial(Mutant, file="saga/store/backward.py")
+_waits = partial(Mutant, file="saga/store/waits.py")
 _watch = partial(Mutant, file="saga/store/watch.py")
 
 STATEMENTS = (
@@ -81,6 +82,15 @@ STATEMENTS = (
         killed_by=tests(
             "integration/test_engine_time",
             "test_a_call_that_was_lost_may_last_until_its_hard_limit_whatever_later_ones_did",
+        ),
+    ),
+    _waits(
+        name="a call that waits makes the lost one forgotten",
+        guard="settle_after",
+        before="GREATEST(call_ended_at, clock_timestamp())",
+        after="clock_timestamp()",
+        killed_by=tests(
+            "integration/test_engine_time",
             "test_a_poll_after_a_lost_call_does_not_forget_it_either",
         ),
     ),
@@ -121,8 +131,8 @@ STATEMENTS = (
     _claims(
         name="the count of a saga that moved on is taken back",
         guard="version",
-        before="AND version = %(at_version)s AND attempt",
-        after="AND attempt",
+        before=" AND dispatches = %(dispatches)s",
+        after="",
         killed_by=tests(
             "integration/test_store", "test_the_count_of_a_saga_that_moved_on_is_not_taken_back"
         ),
@@ -178,11 +188,11 @@ STATEMENTS = (
             "test_a_saga_whose_time_is_shorter_than_patience_is_woken_by_its_end",
         ),
     ),
-    _forward(
+    _waits(
         name="a poll does not give the attempts back",
         guard="own trouble",
-        before="f\"{UNCLAIM}, attempt = 0, retry_count = 0, waiting_for = 'poll'",
-        after="f\"{UNCLAIM}, retry_count = 0, waiting_for = 'poll'",
+        before='f"{UNCLAIM}, attempt = 0, retry_count = 0, dispatches = 0, waiting_for',
+        after='f"{UNCLAIM}, retry_count = 0, dispatches = 0, waiting_for',
         killed_by=tests("integration/test_engine_chain", "test_a_poll_costs_no_attempt"),
     ),
     _backward(
@@ -198,8 +208,8 @@ STATEMENTS = (
     _backward(
         name="coming to rest keeps the epoch",
         guard="epoch",
-        before="stop_reason = %(reason)s, epoch = epoch + 1, attempt = 0, ",
-        after="stop_reason = %(reason)s, attempt = 0, ",
+        before="stop_reason = %(reason)s, epoch = epoch + 1, ",
+        after="stop_reason = %(reason)s, ",
         killed_by=tests(
             "integration/test_engine_chain",
             "test_a_compensation_that_fails_twice_still_finishes",
