@@ -107,9 +107,14 @@ class World:
             self._await_worker(name)
 
     def start_worker(
-        self, name: str = "worker1", *, concurrency: int = 1, app: str = "app"
+        self,
+        name: str = "worker1",
+        *,
+        concurrency: int = 1,
+        app: str = "app",
+        queues: str | None = None,
     ) -> None:
-        queues = "saga.recovery" if name == "recovery" else LANES
+        queues = queues or ("saga.recovery" if name == "recovery" else LANES)
         self._spawn_worker(name, concurrency=concurrency, queues=queues, app=app)
         self._await_worker(name)
 
