@@ -104,9 +104,11 @@ ORDERS = [
         tell=until_paid(2),
     ),
     order("the signal never comes", ship=until_paid(timeout=MINUTE), ends=COMPENSATED),
-    order("the pivot's final word never comes", pay=until_paid(), ends=COMPENSATED),
+    order(
+        "the pivot's final word never comes", pay=until_paid(timeout=30 * MINUTE), ends=COMPENSATED
+    ),
     order("the pivot's final word comes late", signal("s1", when=overdue), pay=until_paid()),
-    order("the pivot's final word is asked for", pay=polls(7, after=MINUTE)),
+    order("the pivot's final word is asked for", pay=polls(6, after=MINUTE)),
     order(
         "a signal ends a poll early",
         signal("s1", when=waits),

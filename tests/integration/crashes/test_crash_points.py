@@ -142,9 +142,9 @@ def fates(
 
 
 def is_near(points: list[Point], number: int) -> bool:
-    """Whether one of the orders' own writes is this point, or among the few before it."""
+    """Whether one of the orders' own writes is this point, or one of the two before it."""
     return not ORDERS_OWN.isdisjoint(
-        point.name for point in points[max(number - 4, 0) : number + 1]
+        point.name for point in points[max(number - 2, 0) : number + 1]
     )
 
 
