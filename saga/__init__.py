@@ -36,7 +36,7 @@ from saga.task import (
     transactional_compensation,
 )
 from saga.timing import Timing
-from saga.waiting import PollAgain, Signal, Wait, on_signal, sleep_until
+from saga.waiting import PollAgain, Signal, SleepUntil, Wait, on_signal, sleep_until
 
 __all__ = [
     "BusinessKeyTaken",
@@ -64,6 +64,7 @@ __all__ = [
     "SagaError",
     "SagaNotFound",
     "Signal",
+    "SleepUntil",
     "StartError",
     "Started",
     "Status",

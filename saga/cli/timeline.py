@@ -138,7 +138,7 @@ _REASONS = {
 
 def _wait(detail: Mapping[str, Any]) -> str:
     seconds = detail.get("again_seconds", detail.get("after_seconds", 0))
-    return duration(timedelta(seconds=seconds))
+    return duration(timedelta(seconds=round(seconds) if seconds > 1 else seconds))
 
 
 def _reason(detail: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ PUBLIC = {
     *("InvalidInput", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
     *("Saga", "SagaApp", "SagaError", "SagaNotFound", "StartError", "Started", "Status", "Step"),
     *("StepMisbehaved", "Timing", "TryAgain", "compensatable", "connect", "external"),
-    *("PollPolicy", "Signal", "Wait", "on_signal", "sleep_until"),
+    *("PollPolicy", "Signal", "SleepUntil", "Wait", "on_signal", "sleep_until"),
     *("external_compensation", "manual", "nothing_to_compensate", "pivot", "probe", "retriable"),
     *("transactional", "transactional_compensation"),
 }
