@@ -133,13 +133,22 @@ def test_what_a_worker_can_do_is_done_before_a_person_is_asked() -> None:
     assert "visit.withdraw, then visit.release runs, then a person must decide" in seen.then
 
 
-def test_a_compensation_that_failed_is_tried_again() -> None:
-    stuck = going_back(visit, reserve).knowing({reserve: Effect.COMPENSATION_FAILED})
+@pytest.mark.parametrize(
+    ("saga", "step", "runs", "known"),
+    [
+        (visit, reserve, "visit.release", Effect.DONE),
+        (device, make, "device.remove", Effect.UNKNOWN),
+    ],
+)
+def test_a_compensation_that_failed_is_tried_again(
+    saga: Any, step: Any, runs: str, known: Effect
+) -> None:
+    stuck = going_back(saga, step).knowing({step: Effect.COMPENSATION_FAILED})
 
-    seen = preview(visit, failed(stuck, Status.COMPENSATING))
+    seen = preview(saga, failed(stuck, Status.COMPENSATING))
 
-    assert told(seen)[0] == ("visit.reserve", "visit.release", "worker")
-    assert seen.runs[0].effect is Effect.UNKNOWN
+    assert told(seen)[0] == (step.name, runs, "worker")
+    assert seen.runs[0].effect is known
 
 
 POSITIONS: list[tuple[Any, At]] = [
