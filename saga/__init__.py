@@ -18,7 +18,8 @@ from saga.errors import (
     StepMisbehaved,
     TryAgain,
 )
-from saga.position import Status
+from saga.operator import Acted, Operator
+from saga.position import Outcome, Status
 from saga.retry import PollPolicy, RetryPolicy
 from saga.task import (
     CannotTell,
@@ -39,6 +40,7 @@ from saga.timing import Timing
 from saga.waiting import PollAgain, Signal, SleepUntil, Wait, on_signal, sleep_until
 
 __all__ = [
+    "Acted",
     "BusinessKeyTaken",
     "CannotTell",
     "Conflict",
@@ -53,6 +55,8 @@ __all__ = [
     "IdempotencyKeyReused",
     "InvalidInput",
     "NotFound",
+    "Operator",
+    "Outcome",
     "PollAgain",
     "PollPolicy",
     "Producer",

@@ -21,7 +21,17 @@ PUBLIC = {
     *("InvalidInput", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
     *("Saga", "SagaApp", "SagaError", "SagaNotFound", "StartError", "Started", "Status", "Step"),
     *("StepMisbehaved", "Timing", "TryAgain", "compensatable", "connect", "external"),
-    *("PollPolicy", "Signal", "SleepUntil", "Wait", "on_signal", "sleep_until"),
+    *(
+        "Acted",
+        "Operator",
+        "Outcome",
+        "PollPolicy",
+        "Signal",
+        "SleepUntil",
+        "Wait",
+        "on_signal",
+        "sleep_until",
+    ),
     *("external_compensation", "manual", "nothing_to_compensate", "pivot", "probe", "retriable"),
     *("transactional", "transactional_compensation"),
 }
