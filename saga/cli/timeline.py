@@ -54,7 +54,9 @@ def took(seconds: float | None) -> str:
 def outcome(event: Mapping[str, Any], saga_type: str) -> str:
     """Say what an event means for its step; an unknown kind is told by its own words."""
     said, detail = _outcome(event, saga_type), event["detail"]
-    if not (because := detail.get("because")):
+    because = detail.get("because")
+    # A person may have given one text for both.
+    if not because or because == detail.get("evidence"):
         return said
     return f"{said} ({detail['asked']}: {because})" if "asked" in detail else f"{said} ({because})"
 
@@ -110,7 +112,7 @@ def _outcome(  # noqa: PLR0912 - one line a kind
         case "resolved":
             return f"found {str(detail.get('outcome')).replace('_', ' ')}: {detail.get('evidence')}"
         case "failed":
-            return f"the saga is FAILED: {detail.get('alarm')}"
+            return f"the saga is FAILED: {detail.get('alarm')}{error}"
         case kind:
             said = detail.get("alarm") or detail.get("reason")
             return str(kind).replace("_", " ") + (f": {said}" if said else "")

@@ -46,6 +46,10 @@ def test_a_person_stands_where_a_worker_would() -> None:
             event("resolved", outcome="not_done", evidence="no mail", because="a look"),
             "found not done: no mail (a look)",
         ),
+        (
+            event("resolved", outcome="done", evidence="a look", because="a look"),
+            "found done: a look",
+        ),
         (event("attempt_started", task="refund.call"), "calls"),
         (event("attempt_started", task="refund.find"), "calls find"),
         (event("step_done", found="nothing"), "done (the probe: nothing)"),
@@ -102,6 +106,7 @@ def test_a_person_stands_where_a_worker_would() -> None:
         (event("compensated", error="no"), "the saga is COMPENSATED (no)"),
         (event("timed_out"), "compensated; the saga is TIMEOUT"),
         (event("failed", alarm="ask"), "the saga is FAILED: ask"),
+        (event("failed", alarm="ask", error="E: no"), "the saga is FAILED: ask (E: no)"),
         (event("taken_over"), "its worker was lost; recovery takes over"),
         (event("late_success", alarm="it was done"), "late success: it was done"),
         (event("something_new"), "something new"),
