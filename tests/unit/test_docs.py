@@ -4,6 +4,7 @@ import ast
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tokenize
@@ -234,8 +235,34 @@ def test_the_refund_reads_in_the_readme_as_it_does_in_the_code() -> None:
             assert work.name.removeprefix("payment_refund.") in shown
 
 
-def test_the_tutorials_code_is_a_sound_application(tmp_path: Path) -> None:
-    page = (DOCS / "tutorial" / "first-saga.md").read_text()
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """Each ``saga`` command that the page's console blocks give, as the shell would part it."""
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        whole = block.replace("\\\n", " ")
+        for command in re.findall(r"(?:^\$ |&& |[({;] )(saga [^|&>)\n]*)", whole, re.MULTILINE):
+            told = re.sub(r"\s#.*$", "", command)
+            try:
+                yield shlex.split(told)
+            except ValueError:  # a quote that holds lines of its own
+                continue
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands_of(page))], ids=name)
+def test_every_command_in_a_pages_console_can_be_given(page: Path) -> None:
+    root = root_command()
+    ours = {"--json", "--data", "--app"}  # of every command; the command line takes them out
+
+    for _, command, *arguments in commands_of(page):
+        given = [word for word in arguments if word not in ours]
+        root.commands[command].make_context(command, given)
+
+
+@pytest.mark.parametrize(
+    ("page", "producers"),
+    [("tutorial/first-saga.md", "sale"), ("how-to/wait-for-a-callback.md", "order")],
+)
+def test_a_pages_code_is_a_sound_application(tmp_path: Path, page: str, producers: str) -> None:
+    page = (DOCS / page).read_text()
     [code] = re.findall(r"Write `shop\.py`:\n\n```python\n(.*?)```", page, flags=re.DOTALL)
     (tmp_path / "shop.py").write_text(code)
     servers = {"DATABASE_URL": "postgresql://", "CELERY_BROKER_URL": "redis://127.0.0.1:1"}
@@ -249,7 +276,7 @@ def test_the_tutorials_code_is_a_sound_application(tmp_path: Path) -> None:
         check=False,
     )
 
-    assert done.stdout == "sale\n", done.stderr
+    assert done.stdout == f"{producers}\n", done.stderr
 
 
 # The glossary's words
