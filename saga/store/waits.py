@@ -63,9 +63,12 @@ def wait_on(connection: Connection, row: Row, record: Record) -> Row | None:
     return move(connection, _WAIT_ON, row, record)
 
 
+# A worker may still have to record what its transaction said before the signal came: that the
+# step waits. A call has a claim for that.
 _TAKE_IN = transition(
     "state = %(state)s::jsonb, attempt = 0, retry_count = 0, signal = NULL, not_before = NULL, "
     "waiting_for = CASE WHEN %(accepted)s THEN 'poll' END, dispatches = 1, "
+    "epoch = epoch + CASE WHEN %(accepted)s THEN 0 ELSE 1 END, "
     f"wake_at = CASE WHEN paused IS NULL THEN {WAKE} END"
 )
 
@@ -80,7 +83,10 @@ def take_in(
     accepted: bool,
     patience: timedelta,
 ) -> Row | None:
-    """A signal ended the wait: stand at the step again. The caller publishes it."""
+    """A signal ended the wait: stand at the step again. The caller publishes it.
+
+    Not ``accepted``: it is a transaction's, and what was published before acts no more.
+    """
     return move(
         connection,
         _TAKE_IN,

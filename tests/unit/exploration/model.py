@@ -120,7 +120,8 @@ class Worker(NamedTuple):
     is in the row. ``told``: the effect that its compensation was told; ``polling``: it asks for
     the final word; ``settled``: its probe asked late enough to be believed; ``overslept``: it
     slept so long that nobody reckons with its call; ``counted``: its transaction was;
-    ``old_key``: its step was given a new key since.
+    ``old_key``: its step was given a new key since. ``stamp``: attempt and dispatches of the row as
+    one between two transactions saw it; ``deaf``: a signal was taken in since.
     """
 
     kind: str
@@ -133,6 +134,8 @@ class Worker(NamedTuple):
     overslept: bool = False
     counted: bool = False
     old_key: bool = False
+    stamp: tuple[int, ...] = ()
+    deaf: bool = False
 
 
 class Held(IntEnum):

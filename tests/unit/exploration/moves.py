@@ -171,7 +171,7 @@ def _take_in(row: Row, *, accepted: bool) -> tuple[Row, bool, bool]:
         waiting_for=POLL if accepted else None,
         dispatches=1,
     )
-    return told, row.paused is None, False
+    return told, row.paused is None, not accepted
 
 
 def _fail(small: Small, free: Row, move: Fail, effects: tuple[str, ...]) -> Row:

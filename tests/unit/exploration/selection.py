@@ -47,7 +47,6 @@ SELECTED = {
     ],
     "of two steps": [
         "sql<sql call<call | |",
-        "call<call ask<sql | |",
         "ask<call call<nothing | |",
         "sql<sql | sql |",
         "sql<call | ask |",
@@ -61,16 +60,13 @@ SELECTED = {
     "of three steps": [
         "ask<call sql<sql | sql |",
         "call<call ask<nothing | call |",
-        "sql<call call<manual | ask |",
         "sql<sql | ask | call",
         "call<call | sql | sql",
         "ask<call | call | call",
-        "| ask | call sql",
         "| sql | sql call",
     ],
     "of four and five steps": [
         "sql<sql call<call | ask | call",
-        "ask<sql sql<call | call | sql",
         "sql<sql | ask | sql call",
         "call<sql sql<call | sql | call sql",
     ],
@@ -86,8 +82,9 @@ SELECTED = {
     ],
     "with two acts of people": ["sql<sql | |", "| | sql"],
     "with two decisions of people": [
-        *["call<call | |", "| call<call |", "| | call<call", "| call | call"],
+        *["call<call | |", "| call<call |", "| | call<call", "| call | call", "ask<nothing | |"],
         *["sql<sql call<call | |", "| sql<sql | call<call", "sql<sql | sql<sql |"],
+        "sql<sql | sql | sql",
     ],
     "with three decisions of people": ["| call<call |", "| | call<call"],
     "that wait, with one act of people": ["| sql |"],
@@ -110,6 +107,8 @@ ALL = {
     ],
     "of four and five steps": [
         *SELECTED["of four and five steps"],
+        "ask<sql sql<call | call | sql",
+        "sql<sql call<call | ask | sql call",
         *_lines(["sql<sql", "ask<call"], ["call<call", "ask<sql"], _BAR, _WORKS, _BAR, ["call"]),
         *_lines(["call<sql", "ask<call"], _BAR, ["call", "ask"], _BAR, ["sql call", "call call"]),
         "ask<call ask<call | ask | call call",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
 from saga.decide import decide
-from saga.moves import Dispatch, Move, Pause, Resume
+from saga.moves import Dispatch, Move, Pause, Resume, TakeIn, WaitFor
 from saga.position import (
     Accepted,
     AttemptFailed,
@@ -27,7 +27,6 @@ from saga.position import (
     WorkerLost,
 )
 from saga.task import Effect
-from tests.unit.exploration import promises
 from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.model import (
     INTERVENTIONS,
@@ -38,6 +37,7 @@ from tests.unit.exploration.model import (
     Small,
 )
 from tests.unit.exploration.moves import By, apply
+from tests.unit.exploration.transitions import keep_in_transition
 from tests.unit.positions import NOON
 
 # Longer than the longest wait that a worker holds as a delayed message.
@@ -74,7 +74,8 @@ class Settled(NamedTuple):
     """What a settled event left: the row, and what it means for messages and workers.
 
     ``publishes``: a message for the new place follows. ``moved``: what was published before is for
-    another place. ``rose``: the epoch rose. ``stands``: who is between two transactions may go on.
+    another place. ``rose``: the epoch rose. ``stands``: who is between two transactions may go on;
+    ``returns``: perhaps later, when the row looks so again. ``heard``: a signal was taken in.
     """
 
     move: Move
@@ -83,6 +84,8 @@ class Settled(NamedTuple):
     moved: bool
     rose: bool
     stands: bool
+    returns: bool
+    heard: bool
 
 
 Question: TypeAlias = tuple[Row, str, str | int, bool]
@@ -132,8 +135,10 @@ class Settlement:
             moved=rose or place != stands,
             rose=rose,
             stands=tried and not rose and place == stands,
+            returns=self.small.waits and not rose and place == stands,
+            heard=isinstance(move, TakeIn) or (isinstance(move, WaitFor) and publishes),
         )
-        promises.keep_in_transition(self.small, row, event, settled)
+        keep_in_transition(self.small, row, event, settled)
         return settled
 
     def _move(self, row: Row, event: str, about: str | int) -> Move:

@@ -16,7 +16,6 @@ from tests.unit.exploration.model import (
     B_NOTHING,
     B_UNDONE,
     COMPENSATION,
-    COMPLETED,
     DONE,
     FAILED,
     POLL,
@@ -50,36 +49,39 @@ def after(
     return World(
         row=parked(row) if row.status == FAILED and not world.acts else row,
         books=world.books if books is None else books,
-        workers=bystanders(workers, claimed=row.claimed, stands=settled.stands),
+        workers=bystanders(workers, settled),
         published=settled.publishes or (world.published and not settled.moved),
         risen=world.risen or settled.rose,
         signals=world.signals,
         acts=world.acts,
-        cancelled=world.cancelled and row.status not in {COMPLETED, FAILED},
+        cancelled=world.cancelled and row.status != FAILED,
         held=world.held,
     )
 
 
-def bystanders(
-    workers: Iterable[Worker], *, claimed: bool, stands: bool = False
-) -> tuple[Worker, ...]:
-    """The others, once the row has moved on: those between two transactions drop their message.
-
-    They do not where the row ``stands`` as it did. Who lost a claim keeps what can still be seen:
-    a call, or a success to report.
-    """
-    stay = []
+def bystanders(workers: Iterable[Worker], settled: Settled) -> tuple[Worker, ...]:
+    """The others, once the row has moved."""
+    stay: list[Worker] = []
     for worker in workers:
-        if not worker.live or claimed:
-            seen = worker if _calls(worker) or stands else None
-        elif worker.kind == PROBING or (worker.kind == COMPENSATION and worker.phase != "calling"):
-            seen = None
-        else:
-            phase = worker.phase if worker.phase == "calling" else "succeeded"
-            seen = Worker(worker.kind, worker.step, phase, live=False, old_key=worker.old_key)
-        if seen is not None:
-            stay.append(seen)
+        if _calls(worker):
+            stay.extend(_caller(worker, claimed=settled.row.claimed))
+        elif settled.stands:
+            stay.append(worker)
+        elif settled.returns and worker.phase == WAITS and worker.stamp[1] <= 1:
+            # Once its signal came, the row may look again as it did.
+            stay.append(worker._replace(deaf=worker.deaf or settled.heard))
     return tuple(sorted(stay))
+
+
+def _caller(worker: Worker, *, claimed: bool) -> Iterator[Worker]:
+    """Who lost a claim keeps what can still be seen: a call, or a success to report."""
+    if not worker.live or claimed:
+        yield worker
+    elif worker.kind == PROBING or (worker.kind == COMPENSATION and worker.phase != "calling"):
+        return
+    else:
+        phase = worker.phase if worker.phase == "calling" else "succeeded"
+        yield Worker(worker.kind, worker.step, phase, live=False, old_key=worker.old_key)
 
 
 def _calls(worker: Worker) -> bool:
@@ -146,8 +148,8 @@ class Workers:
             polling=row.waiting_for == POLL and kind == ACTION,
             settled=kind == PROBING and row.ended >= Ended.SETTLED,
         )
-        others = bystanders(world.workers, claimed=True)
-        workers = tuple(sorted((*others, worker)))
+        # Between two transactions are only workers of transactions, and this is none.
+        workers = tuple(sorted((*filter(_calls, world.workers), worker)))
         ended = Ended.NEVER if kind == ACTION else row.ended
         for attempt in _attempts(row):
             claimed = row._replace(claimed=True, attempt=attempt, early=False, ended=ended)
@@ -212,30 +214,33 @@ class Workers:
             yield "it died in every attempt", True, after(world, lost, world.workers)
             return
         promises.keep_at_work(self.small, world, kind)
-        worker = Worker(kind, row.step, "running", live=False, counted=True)
-        workers = tuple(sorted((*bystanders(world.workers, claimed=False), worker)))
         counted = row._replace(attempt=row.attempt + 1)
+        stamp = (counted.attempt, counted.dispatches)
+        worker = Worker(kind, row.step, "running", live=False, counted=True, stamp=stamp)
+        workers = tuple(sorted((*filter(_calls, world.workers), worker)))
         label = f"a worker counts its attempt of the {kind}"
         yield label, True, world._replace(row=counted, workers=workers)
 
     def _second_transaction(
         self, world: World, worker: Worker, others: tuple[Worker, ...]
     ) -> Iterator[Step]:
-        """Admitted once more; what moved the row meanwhile has sent this worker away already."""
+        """Admitted once more, if the row still looks as it did."""
+        row = world.row
+        stands = worker.stamp == (row.attempt, row.dispatches)
         yield "a worker dies between two transactions", False, world._replace(workers=others)
-        if not admits(self.small, world, Message(worker.kind, worker.step)):
-            row = world.row
-            if worker.phase == "running":
+        if not stands or not admits(self.small, world, Message(worker.kind, worker.step)):
+            if worker.phase == "running" and stands:
                 row = row._replace(attempt=row.attempt - 1)
+                others = tuple(filter(_calls, others))
             away = world._replace(row=row, workers=others)
             yield "it is not its turn any more", True, away
         elif worker.phase == "running":
             yield from self._transaction(world, worker.kind, others, counted=True)
-            given_back = world.row._replace(attempt=world.row.attempt - 1)
-            away = world._replace(row=given_back, workers=others)
+            given_back = row._replace(attempt=row.attempt - 1)
+            away = world._replace(row=given_back, workers=tuple(filter(_calls, others)))
             yield "the database is away, and the attempt given back", False, away
         else:
-            row = world.row
+            promises.keep_hearing(worker)
             if not worker.counted:
                 row = row._replace(attempt=row.attempt + 1)
             settled = self.settlement.settle(row, worker.phase, in_chain=True)
@@ -261,7 +266,8 @@ class Workers:
         yield f"the {kind} of step {step} is committed", True, after(world, settled, others, books)
         waits = (WAITS, SLEEPS) if self.small.waits and kind == ACTION else ()
         for failure in ("rolled back", "try again", "refused", *waits):
-            worker = Worker(kind, step, failure, live=False, counted=counted)
+            stamp = (row.attempt, row.dispatches)
+            worker = Worker(kind, step, failure, live=False, counted=counted, stamp=stamp)
             workers = tuple(sorted((*others, worker)))
             label = f"the {kind} of step {step} is rolled back: {failure}"
             yield label, True, world._replace(workers=workers)
