@@ -148,7 +148,7 @@ def wakes(small: Small, row: Stored) -> bool:
     ends = can_stop(small.saga, row) or (row.waiting_for is not None and row.signal is not None)
     if row.status == RUNNING and row.waiting_for != "probe" and ends and not row.is_over_time:
         latest.append(row.timeout_at)
-    return row.wake_at <= min(latest)
+    return row.wake_at <= min(latest) + SECOND
 
 
 def publishes(followup: Followup, row: Row) -> bool:

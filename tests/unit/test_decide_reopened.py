@@ -4,8 +4,8 @@ import pytest
 
 from saga import Effect, Status
 from saga.decide import allowed, decide, why_not
-from saga.moves import Compensate, Reopen, Resolve, Rest
-from saga.position import Intervened, Intervention, Outcome, RefusedFinally
+from saga.moves import Advance, Compensate, Reopen, Resolve, Rest
+from saga.position import Intervened, Intervention, Outcome, RefusedFinally, StopReason
 from tests.unit.positions import (
     at,
     book,
@@ -61,3 +61,13 @@ def test_a_transaction_whose_compensation_failed_is_still_known_to_be_done() -> 
 
     assert isinstance(retried, Reopen)
     assert retried.effects == {take.name: Effect.DONE}
+
+
+def test_what_stopped_a_saga_before_it_failed_does_not_stop_what_a_person_vouches_for() -> None:
+    stopped = at(refund, take).over_time().but(**FAILED, stop_reason=StopReason.TIMEOUT)
+    done = Intervened(what=Intervention.RESOLVE, step=take.name, outcome=Outcome.DONE)
+
+    resolved = decide(refund, stopped, done)
+
+    assert isinstance(resolved, Reopen)
+    assert resolved.then == Advance(to=refund_call.name)
