@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.test_stack import environment
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -57,7 +57,7 @@ def run(page: str, folder: Path, data: Path) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=560,
         )
     finally:
         subprocess.run(["saga", "down"], cwd=folder, env=env, check=False, capture_output=True)
