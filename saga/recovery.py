@@ -21,13 +21,14 @@ from saga.definition import Saga
 from saga.engine import Engine
 from saga.errors import SignalMissed
 from saga.followup import BrokerAway, Followup, Lane, Publish
-from saga.moves import Dispatch, Move, Pause
-from saga.position import RESTING, Due, WaitingFor
+from saga.moves import Dispatch, Effects, Move, Pause
+from saga.position import RESTING, Due, Status, WaitingFor
 from saga.queries import EndedPause
 from saga.routing import lane
 from saga.row import Row
 from saga.settlement import apply
 from saga.settlement.interventions import resume
+from saga.task import Effect
 
 log = structlog.get_logger("saga")
 
@@ -180,7 +181,7 @@ class Recovery:
         if row.now - since >= self._timing.unknown_for:
             advice = f"no worker knew {what}: find out why its definition is not deployed"
             record = self._by.record("failed", alarm=advice)
-            store.fail(connection, row, record, effects={}, error=advice)
+            store.fail(connection, row, record, effects=_left_behind(row), error=advice)
         elif row.unknown_since is None:
             record = self._by.record("unknown_definition", alarm=f"nobody here knows {what}")
             store.miss_definition(connection, row, record, again=self._timing.unknown_again)
@@ -210,3 +211,10 @@ class Recovery:
         for saga_id in set(done.stuck) - self._stuck:
             log.error("alarm", saga_id=str(saga_id), why="due for a minute, but its row is locked")
         self._stuck = set(done.stuck)
+
+
+def _left_behind(row: Row) -> Effects:
+    """What the call of a lost worker may have done, where no definition tells more."""
+    probing = row.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}
+    lost_call = row.claimed and row.status is Status.RUNNING and not probing
+    return {row.step: Effect.UNKNOWN} if lost_call else {}
