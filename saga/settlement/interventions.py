@@ -1,6 +1,6 @@
 """Carries out what operators decide."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from saga.circumstances import Circumstances
 from saga.definition import Saga
 from saga.followup import Followup, Park, Publish
 from saga.moves import Pause, Reopen, Resolve, Stop
-from saga.position import Intervention, Status
+from saga.position import Intervention, Status, WaitingFor
 from saga.routing import publication
 from saga.row import Row
 from saga.settlement.landing import landed
@@ -75,15 +75,25 @@ def resume(
     stood: timedelta = timedelta(0),
 ) -> Followup:
     """Publish what may go on at once; ``stood`` is how long its clock stood, if only that."""
-    goes_on = not row.claimed and not row.is_waiting
+    waits = _waits_on(row, since=row.paused_at or row.now - stood)
+    goes_on = not row.claimed and not waits
     moved = store.resume(
         connection,
         row,
         by.record("resumed"),
         stood=stood,
-        waits=row.is_waiting,
+        waits=waits,
         dispatches=1 if goes_on else row.dispatches,
         patience=by.timing.patience,
     )
     stands = landed(moved)
     return Publish(publication(saga, stands)) if goes_on else Park()
+
+
+def _waits_on(row: Row, *, since: datetime) -> bool:
+    """Whether a wait of its own is left to a saga whose clock stood ``since`` then.
+
+    That for a signal stood still with it; any other went on.
+    """
+    stood_still = row.waiting_for is WaitingFor.SIGNAL
+    return row.not_before is not None and row.not_before > (since if stood_still else row.now)

@@ -7,9 +7,12 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from saga import Wait
+from saga import PollAgain, Wait, queries
 from saga.operator import Operator
+from saga.row import Row
 from saga.views import show, show_preview
+from saga.why import Background
+from saga.why.paused import as_if_resumed
 from tests.integration.shop import Shop
 
 pytestmark = pytest.mark.integration
@@ -26,6 +29,13 @@ def ann(shop: Shop) -> Operator:
 def seen(shop: Shop, saga_id: UUID) -> dict[str, Any]:
     with shop.database.connect() as connection:
         return show(connection, shop.engine.registry, saga_id)
+
+
+def row(shop: Shop, saga_id: UUID) -> Row:
+    with shop.database.connect() as connection:
+        found = queries.look(connection, saga_id)
+    assert found is not None
+    return found
 
 
 def why(shop: Shop, saga_id: UUID) -> str:
@@ -86,6 +96,29 @@ def test_a_pause_that_has_ended_is_told_as_such_until_recovery_lifts_it(
     assert why(shop, saga_id).startswith("its type was paused and is no more: recovery lets it go ")
     shop.recover()
     assert why(shop, saga_id).startswith("shop.reserve is with the workers; ")
+
+
+@pytest.mark.parametrize("waits", [PAID, PollAgain(after=timedelta(hours=2)), None])
+def test_what_is_told_to_come_once_it_is_resumed_is_what_comes(
+    shop: Shop, ann: Operator, waits: object
+) -> None:
+    shop.script.say("ship", waits)
+    saga_id = shop.start()
+    if waits is not None:
+        shop.work_off()
+    ann.pause(saga_id, reason=WHY)
+    shop.let_pass(timedelta(hours=1))
+
+    told = as_if_resumed(row(shop, saga_id), Background())
+    ann.resume(saga_id, reason="go")
+
+    resumed = row(shop, saga_id)
+    assert abs(told.timeout_at - resumed.timeout_at) < timedelta(seconds=5)
+    assert (told.paused, told.is_waiting) == (resumed.paused, resumed.is_waiting)
+    assert told.dispatches == resumed.dispatches
+    if told.not_before is not None and resumed.not_before is not None:
+        assert abs(told.not_before - resumed.not_before) < timedelta(seconds=5)
+    assert (told.not_before is None) == (resumed.not_before is None)
 
 
 def test_the_ledger_is_the_same_wherever_it_is_told(shop: Shop) -> None:
