@@ -1,11 +1,14 @@
-"""What was published before an operator stepped in moves nothing any more."""
+"""What was published before an operator stepped in, or a signal came, moves nothing any more."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from saga import Wait
 from saga.followup import Drop
 from saga.operator import Operator
+from saga.transaction import Transaction
 from tests.integration.shop import Shop
 
 pytestmark = pytest.mark.integration
@@ -51,5 +54,26 @@ def test_a_failed_saga_that_goes_on_is_another_ones_than_that_which_failed(
     assert shop.row(saga_id)["epoch"] == failed["epoch"] + 1
     for epoch in (old.epoch, failed["epoch"]):
         assert shop.deliver(old, epoch=epoch) == Drop("old epoch")
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_wait_that_is_written_down_too_late_does_not_park_what_was_signalled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = Wait(signal="paid", timeout=timedelta(hours=1))
+    shop.script.say("reserve", wait, wait)
+    saga_id = shop.start()
+    doubled, record = shop.broker.queue[0], Transaction._settle_apart
+
+    def frozen_before(worker: Transaction, *said: Any) -> Any:
+        monkeypatch.undo()
+        shop.deliver(doubled)
+        shop.signal(saga_id)
+        return record(worker, *said)
+
+    monkeypatch.setattr(Transaction, "_settle_apart", frozen_before)
+    assert shop.deliver() == Drop("old epoch")
+
     shop.work_off()
     assert shop.status(saga_id) == "COMPLETED"

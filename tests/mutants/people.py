@@ -213,6 +213,15 @@ PEOPLE = (
             _OLD, "test_a_failed_saga_that_goes_on_is_another_ones_than_that_which_failed"
         ),
     ),
+    _wait_rows(
+        name="a signal that ends a transaction's wait keeps the epoch",
+        guard="epoch",
+        before='    "epoch = epoch + CASE WHEN %(accepted)s THEN 0 ELSE 1 END, "\n',
+        after="",
+        killed_by=tests(
+            _OLD, "test_a_wait_that_is_written_down_too_late_does_not_park_what_was_signalled"
+        ),
+    ),
     _intervene(
         name="what may have happened is tried under a new key",
         guard="idempotency key",
