@@ -24,6 +24,8 @@ PIVOT = STEPS.index("shop.pay")
 COMPENSATION = {"shop.reserve": "release", "shop.ship": "recall"}
 CALLS, IN_SQL = {"ship", "pay", "tell"}, {"reserve", "book"}
 OPEN = {"done", "unknown"}
+BEGINS = {"attempt_started", "attempt_counted"}
+GIVES_BACK = {"accepted", "waiting", "signalled"}
 ATTEMPTS, COMPENSATIONS = 4, 3
 HOUR = timedelta(hours=1)
 
@@ -45,6 +47,8 @@ class Audit:
         self._provider = market.provider
         self.events: defaultdict[UUID, list[Row]] = defaultdict(list)
         self._counts: Counter[tuple[UUID, str]] = Counter()
+        self._missed: set[tuple[UUID, str]] = set()
+        self._paused: set[str | None] = set()
         self._called = 0
         self.rows: dict[UUID, Row] = {}
 
@@ -53,11 +57,15 @@ class Audit:
         assert not self._provider.intruders, f"an old epoch acts: {self._provider.intruders}"
         (seen,) = self._market.place.ask(_SEEN)
         noted, rows, did = seen["noted"] or [], seen["rows"] or [], seen["did"] or []
+        # What began in the very moment of a pause may be told behind it.
+        self._paused, paused = self._paused & self._market.paused, set(self._market.paused)
         for event in (each["after"] for each in noted if each["before"] is None):
             self._event(event)
         for each in noted:
             if each["before"] is not None:
                 self._movement(each["before"], each["after"])
+        self._give_back(noted)
+        self._paused = paused
         self.rows = {UUID(row["saga_id"]): row for row in rows}
         assert set(self.rows) == set(self._market.sagas), "a saga is missing"
         for row in rows:
@@ -66,10 +74,23 @@ class Audit:
         self._sql(rows, did)
         self._calls()
 
+    def _give_back(self, noted: list[Row]) -> None:
+        """Once it is written down that a step waits, its failures so far do not count."""
+        last = {each["after"]["saga_id"]: each["after"] for each in noted if not each["before"]}
+        for saga_id, event in last.items():
+            if event["kind"] in GIVES_BACK:
+                name = event["step"].removeprefix("shop.")
+                self._provider.failures[UUID(saga_id), name] = 0
+
     def _event(self, event: Row) -> None:
         events = self.events[UUID(event["saga_id"])]
         assert event["seq"] == len(events) + 1, f"a gap in the timeline: {event}"
         events.append(event)
+        if "SignalMissed" in str(event["detail"].get("error")):
+            self._missed.add((UUID(event["saga_id"]), event["step"]))
+        if event["kind"] in BEGINS:
+            stopped = self._paused & {None, event["step"]}
+            assert not stopped, f"begun while {stopped} is paused: {event}"
 
     def _movement(self, before: Row, after: Row) -> None:
         saga_id = UUID(after["saga_id"])
@@ -79,6 +100,7 @@ class Audit:
             return
         assert after["version"] == before["version"] + 1
         event = self.events[saga_id][after["version"] - 1]
+        assert not (before["paused"] and event["kind"] in BEGINS), f"begun while paused: {event}"
         assert (event["epoch"], event["step"]) == (after["epoch"], before["current_step"])
         assert after["status"] in ALLOWED[before["status"]], (before["status"], after["status"])
         self._epoch(before, after, event)
@@ -98,7 +120,11 @@ class Audit:
         taken = token is not None and after["claimed_by"] is None and not is_its_own
         turned = after["status"] != before["status"] and after["status"] != "COMPLETED"
         # A probe that is lost for good ends its saga in the epoch that begins with that.
-        assert after["epoch"] == before["epoch"] + (taken or turned), (event, before, after)
+        # What a transaction said before its signal came must not be written down behind it.
+        in_sql = before["current_step"].removeprefix("shop.") in IN_SQL
+        raises = event["kind"] == "retried" or (event["kind"] == "signalled" and in_sql)
+        raised = taken or turned or raises
+        assert after["epoch"] == before["epoch"] + raised, (event, before, after)
         if after["claimed_by"] is not None and token is None:
             assert event["kind"] == "attempt_started"
 
@@ -124,7 +150,9 @@ class Audit:
                 assert at >= timeout_at, "timed out before its time"
             case "refused":
                 assert (saga_id, name) in provider.refusals, "nobody refused"
-            case "gave_up":
+            case "cancelled":
+                assert saga_id in self._market.cancelled, "nobody cancelled it"
+            case "gave_up" if (saga_id, step) not in self._missed:
                 tried = provider.failures[saga_id, name]
                 assert tried >= ATTEMPTS, f"gave up {name} after {tried} failures"
 
@@ -137,6 +165,8 @@ class Audit:
             back = COMPENSATION[step]
             tried = provider.failures[saga_id, back]
             assert tried >= COMPENSATIONS or (saga_id, back) in provider.refusals, (back, tried)
+        elif "waited in vain for the signal" in advice:
+            assert (saga_id, step) in self._missed
         elif "past the pivot nothing goes back" in advice:
             tried = provider.failures[saga_id, name]
             assert tried >= ATTEMPTS or (saga_id, name) in provider.refusals, (name, tried)
@@ -164,6 +194,8 @@ class Audit:
         if status in {"COMPENSATED", "TIMEOUT"}:
             assert not books - late, f"rests with {books}"
         self._attempts(row, events)
+        told = sum(note.startswith("paid by") for note in row["state"]["notes"])
+        assert told == sum(event["kind"] == "signalled" for event in events), "signals taken in"
 
     def _attempts(self, row: Row, events: list[Row]) -> None:
         if row["status"] == "RUNNING" and row["waiting_for"] in {None, "poll"}:
@@ -196,7 +228,7 @@ class Audit:
         for event in self.events[saga_id]:
             if event["kind"] == "attempt_started" and event["detail"]["task"] == f"shop.{name}":
                 calls += 1
-            elif event["kind"] == "accepted":
+            elif event["kind"] in GIVES_BACK:
                 calls = 0
         assert calls <= ATTEMPTS, f"{name} was called {calls} times"
 

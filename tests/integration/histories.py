@@ -40,6 +40,9 @@ troubles = st.sampled_from(["dies", "database away", "commit unheard"])
 business_keys = st.sampled_from([None, "order:1", "order:2"])
 idempotency_keys = st.sampled_from([None, "key:1"])
 
+deeds = st.sampled_from(["pause", "resume", "resume", "cancel", "retry"])
+paused = st.sampled_from([None, "shop.ship", "shop.pay", "shop.book"])
+
 waiting = precondition(lambda self: self.market.broker.queue)
 
 
@@ -193,6 +196,25 @@ class Histories(RuleBasedStateMachine):
             self.market.provider.carry_out(order)
         else:
             orders.remove(order)
+
+    @rule(which=which, number=st.integers(1, 3))
+    def signal(self, *, which: int, number: int) -> None:
+        """What a saga may wait for comes: early, late, in vain, or once more."""
+        sagas = list(self.market.sagas)
+        self.market.signal(sagas[which % len(sagas)], f"signal:{number}")
+
+    @rule(which=which, what=deeds)
+    def operate(self, *, which: int, what: str) -> None:
+        """What a person may do while a saga is at work. FAILED ones are left as they are."""
+        sagas = list(self.market.sagas)
+        saga_id = sagas[which % len(sagas)]
+        if self.audit.rows[saga_id]["status"] != "FAILED":
+            self.market.operate(what, saga_id)
+
+    @rule(step=paused)
+    def pause(self, *, step: str | None) -> None:
+        """The shop, or one step of it, is paused; or goes on."""
+        self.market.pause(step)
 
     @rule(which=which)
     def link_error(self, *, which: int) -> None:

@@ -22,12 +22,14 @@ from saga import Timing, connect
 from saga.crashpoints import armed
 from saga.database import committing
 from saga.engine import Started
+from saga.errors import Conflict
 from saga.followup import Followup, Next, Raise, RetryIn
+from saga.operator import Operator
 from saga.recovery import Pass
 from saga.store import renew_lease
 from tests.integration.by_hand import ByHand, Killed, Message
 from tests.integration.provider import Act, Part, Provider, Worker
-from tests.integration.shop import Order, shop
+from tests.integration.shop import Order, Paid, shop
 
 # A lease is shorter than a call's hard limit (6 s), and no heartbeat comes unless by hand.
 TIMING = Timing(lease=timedelta(seconds=3), grace=timedelta(seconds=1))
@@ -86,7 +88,8 @@ class Place:
     def empty(self) -> None:
         self.has_disconnected = False
         self.ask(
-            "DELETE FROM saga_state; DELETE FROM saga_event; DELETE FROM did; DELETE FROM movement"
+            "DELETE FROM saga_state; DELETE FROM saga_event; DELETE FROM saga_signal; "
+            "DELETE FROM saga_pause; DELETE FROM did; DELETE FROM movement"
         )
 
     def disconnect_all(self) -> None:
@@ -119,6 +122,9 @@ class Market(ByHand):
         self.seen: list[Message] = []
         self.frozen: list[Worker] = []
         self.habits: dict[str, Act] = {}
+        self.cancelled: set[UUID] = set()
+        self.paused: set[str | None] = set()
+        self._ann = Operator(self.engine, actor="Ann")
         self._next_id = count(1)
 
     def start(self, **keys: Any) -> Started:
@@ -129,6 +135,26 @@ class Market(ByHand):
         if started.is_new:
             self.sagas[started.saga_id] = order.item
         return started
+
+    def signal(self, saga_id: UUID, signal_id: str) -> None:
+        """Somebody tells the saga what it may wait for, or does so again."""
+        with suppress(Conflict, OperationalError), Session(self.database) as session:
+            self.engine.signal(session, saga_id, "paid", Paid(by="Ann"), signal_id=signal_id)
+            session.commit()
+
+    def operate(self, what: str, saga_id: UUID) -> None:
+        """An operator does it, if it is allowed and nobody has the row."""
+        if what == "cancel":
+            self.cancelled.add(saga_id)
+        with suppress(Conflict, OperationalError):
+            getattr(self._ann, what)(saga_id, reason=what)
+
+    def pause(self, step: str | None) -> None:
+        """Pause one step, or the type; or resume it, if it is."""
+        act = self._ann.resume_type if step in self.paused else self._ann.pause_type
+        with suppress(OperationalError):
+            act("shop", step=step, reason="the bank is down")
+            self.paused ^= {step}
 
     def work(self, message: Message, act: Act = Act.WELL, *, again: bool | None = None) -> None:
         """A worker works the message; its step does as ``act`` says.
@@ -200,19 +226,31 @@ class Market(ByHand):
             yield
 
     def recover(self) -> Pass:
+        before = len(self.broker.queue)
+        try:
+            return self._recover()
+        finally:
+            # Time stands still, so that many sagas are as old: the same history must come again.
+            self._sort(len(self.broker.queue) - before)
+
+    def _recover(self) -> Pass:
         try:
             return super().recover()
         except OperationalError:
             return Pass()  # the next scan tries again
 
+    def _sort(self, new: int) -> None:
+        """Put the newest messages in one order, whoever sent which first."""
+        queue = self.broker.queue
+        queue.extend(sorted((queue.pop() for _ in range(new)), key=lambda sent: sent.saga_id))
+
     def recover_twice_at_once(self) -> None:
         """Two beats; whatever wins, what both published comes in one order."""
-        queue, before = self.broker.queue, len(self.broker.queue)
+        before = len(self.broker.queue)
         with ThreadPoolExecutor(2) as pool:
-            for scan in [pool.submit(self.recover) for _ in range(2)]:
+            for scan in [pool.submit(self._recover) for _ in range(2)]:
                 scan.result()
-        new = [queue.pop() for _ in range(len(queue) - before)]
-        queue.extend(sorted(new, key=lambda message: message.saga_id))
+        self._sort(len(self.broker.queue) - before)
 
     def link_error(self, saga_id: UUID) -> None:
         """A message of its own: it may come twice, late or never."""
@@ -239,6 +277,12 @@ class Market(ByHand):
                 self.wake(worker, Act.WELL)
         for order in list(self.provider.orders):
             self.provider.carry_out(order)
+        # A person who is told that the database was away does it again.
+        self.database.dispose()
+        for step in list(self.paused):
+            self.pause(step)
+        for saga_id in self.sagas:
+            self.operate("resume", saga_id)
 
     def work_off(self, *, until: str | None = None, most: int = 400) -> None:  # noqa: ARG002
         for _ in range(most):

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from saga import CannotTell, Forward, PollAgain, Refused, TryAgain
+from saga import CannotTell, Forward, PollAgain, Refused, TryAgain, Wait
 from tests.integration.by_hand import Killed, Message
 from tests.integration.shop import SETTLE_AFTER
 
@@ -21,6 +21,7 @@ HARD_LIMIT = timedelta(seconds=6)
 CALLS, COMPENSATIONS = {"ship", "pay", "tell"}, {"recall": "ship", "release": "reserve"}
 SQL = {"reserve", "release", "book"}
 PROBE = "find_pay"
+WAIT = Wait(signal="paid", timeout=timedelta(minutes=20))
 
 
 class Act(Enum):
@@ -34,6 +35,7 @@ class Act(Enum):
     TRY_AGAIN = "busy"
     TRY_LATER = "busy for minutes"
     ACCEPTED = "accepted: its final word comes later"
+    WAITS = "it waits for a signal, accepted or not begun"
     DIES_BEFORE = "the worker dies, and nothing happened"
     DIES_AFTER = "the worker dies, although it happened"
     DIES_LATE = "the worker dies, and it may happen later"
@@ -244,11 +246,12 @@ class Provider:
             case Act.TRY_AGAIN | Act.TRY_LATER:
                 after = timedelta(minutes=2) if act is Act.TRY_LATER else None
                 raise TryAgain("busy", after=after)
-            case Act.ACCEPTED if is_open and step in CALLS - self.outside:
+            case Act.ACCEPTED | Act.WAITS if is_open and step in CALLS - self.outside:
                 if accepted is None:
                     self.orders.append(Ordered(saga_id, step, self._ended(part), accepted=True))
-                self.failures[saga_id, step] = 0
-                return PollAgain(after=timedelta(minutes=1))
+                return WAIT if act is Act.WAITS else PollAgain(after=timedelta(minutes=1))
+            case Act.WAITS if step in SQL - COMPENSATIONS.keys():
+                return WAIT
         if step == PROBE:
             no_idea = CannotTell("no idea")
             return no_idea if act is Act.CANNOT_TELL else self._look(saga_id, well)
