@@ -12,6 +12,7 @@ from saga.decide.bounds import can_stop
 from saga.decide.forward import give_up, go_forward
 from saga.definition import Role, Saga
 from saga.moves import (
+    Compensate,
     Complete,
     Dispatch,
     Fail,
@@ -176,12 +177,23 @@ def _reopen_back(
 ) -> Move:
     """Let a FAILED saga go back; it stays FAILED while something stands that nothing takes back."""
     move = go_back(saga, at, reason, found)
+    if reason is not StopReason.ORDERED and _stands_beyond(saga, at, move):
+        return Resolve(effects=found)
     if isinstance(move, Fail):
         return move
     if isinstance(move, Rest):
         stands = _stands({**at.effects, **move.effects})
         return Resolve(effects=found) if stands else move
     return Reopen(by=by, status=Status.COMPENSATING, reason=reason, effects=found, then=move)
+
+
+def _stands_beyond(saga: Saga[Any], at: Position, move: Move) -> bool:
+    """Whether the move goes back beneath a step that stands: that is taken back first."""
+    if not isinstance(move, Compensate | Fail) or move.step is None:
+        return False
+    known = {**at.effects, **move.effects}
+    later = [step.name for step in saga.steps[saga.index(move.step) + 1 :]]
+    return _stands({name: effect for name, effect in known.items() if name in later})
 
 
 def _stands(effects: Mapping[str, Effect]) -> bool:

@@ -7,6 +7,7 @@ from saga.decide import allowed, decide, why_not
 from saga.moves import Advance, Compensate, Reopen, Resolve, Rest
 from saga.position import Intervened, Intervention, Outcome, RefusedFinally, StopReason
 from tests.unit.positions import (
+    announce,
     at,
     book,
     going_back,
@@ -14,8 +15,10 @@ from tests.unit.positions import (
     letter_call,
     refund,
     refund_call,
+    reserve,
     take,
     tell,
+    visit,
 )
 
 pytestmark = pytest.mark.unit
@@ -71,3 +74,11 @@ def test_what_stopped_a_saga_before_it_failed_does_not_stop_what_a_person_vouche
 
     assert isinstance(resolved, Reopen)
     assert resolved.then == Advance(to=refund_call.name)
+
+
+def test_a_saga_does_not_go_back_beneath_a_step_that_still_stands() -> None:
+    back = going_back(visit, announce).knowing({announce: Effect.COMPENSATION_FAILED})
+    failed = back.but(status=Status.FAILED, failed_from=Status.COMPENSATING)
+    not_done = Intervened(what=Intervention.RESOLVE, step=reserve.name, outcome=Outcome.NOT_DONE)
+
+    assert decide(visit, failed, not_done) == Resolve(effects={reserve.name: Effect.COMPENSATED})
