@@ -31,7 +31,7 @@ from saga.position import (
 )
 from saga.registry import Kind, Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, failure, forward, hold, returned, waits
+from saga.runtime import Delivery, Runtime, failure, forward, hold, returned, told_nothing, waits
 from saga.settlement import apply, broken_state
 from saga.task import (
     CannotTell,
@@ -147,7 +147,7 @@ class Call:
                 return Answer(Succeeded(), state=returned(saga.state, work, result))
             case ExternalCompensation():
                 known = forward(row)
-                work(state, known)
+                told_nothing(work, work(state, known))
                 return Answer(Succeeded(known.effect))
             case Probe():
                 return _found(saga, work, work(state, row.key))

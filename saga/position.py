@@ -78,8 +78,8 @@ class Position:
     COMPENSATING, this one included. ``call_ended_at`` is when the last call to the other system
     ended at the latest. ``looks`` counts the second looks taken, ``polls`` the answers "accepted,
     not final". ``not_before`` is when a wait ends, ``signal`` the name that may end it early. While
-    ``paused``, the saga's clock stands at ``paused_at``. ``failed_from`` is what it was before
-    FAILED.
+    ``paused``, the saga's clock stands at ``paused_at``; ``pause`` is of its type or step, which
+    recovery may not have met yet. ``failed_from`` is what it was before FAILED.
     """
 
     status: Status
@@ -100,6 +100,7 @@ class Position:
     paused: Paused | None = None
     paused_at: datetime | None = None
     failed_from: Status | None = None
+    pause: Paused | None = None
 
     def effect(self, step: str) -> Effect:
         return self.effects.get(step, Effect.NOT_STARTED)

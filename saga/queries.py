@@ -13,6 +13,7 @@ from saga.registry import Kind, Place
 from saga.row import COLUMNS, PAUSE, Row
 
 _SELECT = f"SELECT {COLUMNS}, clock_timestamp() AS now FROM saga_state"  # noqa: S608
+_WITH_PAUSE = f"SELECT {COLUMNS}, clock_timestamp() AS now, {PAUSE} FROM saga_state"  # noqa: S608
 
 _OURS = {
     Kind.ACTION: "status = 'RUNNING' AND (waiting_for IS NULL OR waiting_for IN ('poll', 'sleep'))",
@@ -63,14 +64,14 @@ def lock_claim(connection: Connection, saga_id: UUID, *, epoch: int, token: UUID
 
 def lock(connection: Connection, saga_id: UUID) -> Row | None:
     """The row, locked, wherever it stands; None when there is no such saga."""
-    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s FOR UPDATE"
+    sql = f"{_WITH_PAUSE} WHERE saga_id = %(saga_id)s FOR UPDATE"
     found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
     return None if found is None else Row.read(found)
 
 
 def look(connection: Connection, saga_id: UUID) -> Row | None:
     """The row as it is now, not locked; None when there is no such saga."""
-    sql = f"{_SELECT} WHERE saga_id = %(saga_id)s"
+    sql = f"{_WITH_PAUSE} WHERE saga_id = %(saga_id)s"
     found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id)}).mappings().one_or_none()
     return None if found is None else Row.read(found)
 
@@ -94,10 +95,7 @@ def due(connection: Connection, *, lease: timedelta, most: int) -> list[UUID]:
 
 def lock_due(connection: Connection, saga_id: UUID, *, lease: timedelta) -> Row | None:
     """The row, locked, if it is still due and nobody else has it."""
-    sql = (
-        f"SELECT {COLUMNS}, clock_timestamp() AS now, {PAUSE} FROM saga_state "  # noqa: S608
-        f"WHERE saga_id = %(saga_id)s AND {_DUE} FOR UPDATE SKIP LOCKED"
-    )
+    sql = f"{_WITH_PAUSE} WHERE saga_id = %(saga_id)s AND {_DUE} FOR UPDATE SKIP LOCKED"
     params = {"saga_id": str(saga_id), "lease": lease}
     found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
     return None if found is None else Row.read(found)
@@ -197,70 +195,6 @@ def active_pauses(connection: Connection) -> list[ActivePause]:
         "WHERE resumed_at IS NULL ORDER BY at, id"
     )
     return [ActivePause(**pause) for pause in connection.exec_driver_sql(sql).mappings()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndedPause:
-    """A pause that was ended, and some of whose sagas may not go on yet."""
-
-    number: int
-    saga_type: str
-    step: str | None
-    at: datetime
-    resumed_at: datetime
-    resumed_by: str
-    resume_reason: str
-    is_settling: bool
-
-
-def ended_pauses(connection: Connection, *, settling: timedelta) -> list[EndedPause]:
-    """Pauses to lift. Those ended less than ``settling`` ago may still be met by a latecomer."""
-    sql = (
-        "SELECT id AS number, saga_type, step, at, resumed_at, resumed_by, resume_reason, "
-        "resumed_at > clock_timestamp() - %(settling)s AS is_settling "
-        "FROM saga_pause WHERE resumed_at IS NOT NULL AND lifted_at IS NULL ORDER BY id"
-    )
-    found = connection.exec_driver_sql(sql, {"settling": settling}).mappings()
-    return [EndedPause(**pause) for pause in found]
-
-
-_STOOD_STILL = (
-    "completed_at IS NULL AND saga_type = %(saga_type)s "
-    "AND status IN ('RUNNING', 'COMPENSATING') "
-    "AND (%(step)s::text IS NULL OR current_step = %(step)s) "
-    "AND (paused IN ('type', 'step') OR (paused IS NULL AND updated_at < %(resumed_at)s))"
-)
-
-
-def stood_still(connection: Connection, pause: EndedPause, *, most: int) -> list[UUID]:
-    """Sagas whose clock stands, or stood, for an ended pause; the longest ones first."""
-    sql = (
-        f"SELECT saga_id FROM saga_state WHERE {_STOOD_STILL} "  # noqa: S608
-        "ORDER BY created_at LIMIT %(most)s"
-    )
-    params = {
-        "saga_type": pause.saga_type,
-        "step": pause.step,
-        "resumed_at": pause.resumed_at,
-        "most": most,
-    }
-    return list(connection.exec_driver_sql(sql, params).scalars())
-
-
-def lock_stood_still(connection: Connection, pause: EndedPause, saga_id: UUID) -> Row | None:
-    """The row, locked, if it still stands for that pause and nobody else has it."""
-    sql = (
-        f"SELECT {COLUMNS}, clock_timestamp() AS now, {PAUSE} FROM saga_state "  # noqa: S608
-        f"WHERE saga_id = %(saga_id)s AND {_STOOD_STILL} FOR UPDATE SKIP LOCKED"
-    )
-    params = {
-        "saga_id": str(saga_id),
-        "saga_type": pause.saga_type,
-        "step": pause.step,
-        "resumed_at": pause.resumed_at,
-    }
-    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
-    return None if found is None else Row.read(found)
 
 
 def exists(connection: Connection, saga_id: UUID) -> bool:

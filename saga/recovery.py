@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from saga import queries, store
+from saga import queries, standstill, store
 from saga.circumstances import Circumstances
 from saga.database import committing
 from saga.decide import decide
@@ -23,11 +23,11 @@ from saga.errors import SignalMissed
 from saga.followup import BrokerAway, Followup, Lane, Publish
 from saga.moves import Dispatch, Effects, Move, Pause
 from saga.position import RESTING, Due, Status, WaitingFor
-from saga.queries import EndedPause
 from saga.routing import lane
 from saga.row import Row
 from saga.settlement import apply
 from saga.settlement.interventions import resume
+from saga.standstill import EndedPause
 from saga.task import Effect
 
 log = structlog.get_logger("saga")
@@ -84,10 +84,10 @@ class Recovery:
     def _lift(self, done: Pass) -> None:
         """Let the sagas of ended pauses go on, a bounded number a pass."""
         with committing(self._engine.database) as connection:
-            ended = queries.ended_pauses(connection, settling=_PAUSE_SETTLES)
+            ended = standstill.ended_pauses(connection, settling=_PAUSE_SETTLES)
         for pause in ended:
             with committing(self._engine.database) as connection:
-                stood = queries.stood_still(connection, pause, most=self._timing.batch)
+                stood = standstill.stood_still(connection, pause, most=self._timing.batch)
                 if not stood and not pause.is_settling:
                     store.lift(connection, pause.number)
             for saga_id in stood:
@@ -102,16 +102,14 @@ class Recovery:
 
     def _resume(self, pause: EndedPause, saga_id: UUID, done: Pass) -> None:
         with committing(self._engine.database) as connection:
-            row = queries.lock_stood_still(connection, pause, saga_id)
-            saga = self._definition(row) if row is not None else None
-            if row is None or saga is None:
+            found = standstill.lock_stood_still(connection, pause, saga_id)
+            if found is None:
                 return
+            row, stood = found
             told = replace(
                 self._by, actor=pause.resumed_by, detail={"because": pause.resume_reason}
             )
-            # Where no message met the pause, the clock stood from its beginning all the same.
-            stood = pause.resumed_at - max(pause.at, row.updated_at)
-            followup = resume(connection, saga, row, told, stood=max(stood, timedelta(0)))
+            followup = resume(connection, self._definition(row), row, told, stood=stood)
         done.resumed += 1
         if isinstance(followup, Publish):
             self._engine.publish(followup.publication)
@@ -178,7 +176,7 @@ class Recovery:
         """Leave a saga that nobody here knows alone: a rolling deploy mends itself."""
         what = f"{row.saga_type} version {row.definition_version}, step {row.step}"
         since = row.unknown_since or row.now
-        if row.now - since >= self._timing.unknown_for:
+        if row.now - since >= self._timing.unknown_for and row.status not in RESTING:
             advice = f"no worker knew {what}: find out why its definition is not deployed"
             record = self._by.record("failed", alarm=advice)
             store.fail(connection, row, record, effects=_left_behind(row), error=advice)

@@ -26,6 +26,11 @@ PAUSE = """(
       AND (p.step IS NULL OR p.step = saga_state.current_step)
     ORDER BY p.step NULLS FIRST LIMIT 1) AS pause"""
 
+# Since when the saga stands where it stands: what only tells of it has not moved it.
+CAME_THERE = """(
+    SELECT max(e.at) FROM saga_event AS e WHERE e.saga_id = saga_state.saga_id
+      AND e.kind NOT IN ('signal_received', 'late_success', 'stopping', 'paused', 'resumed'))"""
+
 _NAMES = (*COLUMNS.split(", "), "now")
 
 
@@ -33,8 +38,7 @@ _NAMES = (*COLUMNS.split(", "), "now")
 class Row(Position):
     """A saga as the database has it, read with the database's time (``now``).
 
-    All instants are aware. ``state`` is the JSON of the saga's state model. ``pause`` tells
-    whether its type or step is paused now, where the reader asked for that.
+    All instants are aware. ``state`` is the JSON of the saga's state model.
     """
 
     saga_id: UUID
@@ -59,7 +63,6 @@ class Row(Position):
     completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    pause: Paused | None = None
 
     @classmethod
     def read(cls, found: RowMapping) -> Self:

@@ -78,6 +78,13 @@ class Runtime:
         return apply(connection, saga, row, move, by)
 
 
+def told_nothing(work: Work, answer: object) -> None:
+    """A compensation says that it is done by returning nothing. Raises StepMisbehaved."""
+    if answer is not None:
+        what = type(answer).__name__
+        raise StepMisbehaved(f"{work.name} must return nothing when it is done, not a {what}")
+
+
 def waits(saga: Saga[Any], said: Waits) -> Accepted | WaitsForSignal | Sleeps:
     """What it means that a step waits. Raises StepMisbehaved for a signal nobody can send."""
     if isinstance(said, SleepUntil):

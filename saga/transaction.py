@@ -21,7 +21,17 @@ from saga.moves import Dispatch, Fail
 from saga.position import Accepted, Event, Sleeps, Succeeded, WaitsForSignal, WorkerLost
 from saga.registry import Place
 from saga.row import Row
-from saga.runtime import Delivery, Runtime, counted, failure, forward, hold, returned, waits
+from saga.runtime import (
+    Delivery,
+    Runtime,
+    counted,
+    failure,
+    forward,
+    hold,
+    returned,
+    told_nothing,
+    waits,
+)
 from saga.settlement import apply, broken_state
 from saga.step_session import StepSession
 from saga.task import Transactional, TransactionalCompensation
@@ -134,7 +144,7 @@ class Transaction:
             return Succeeded(), returned(saga.state, self.place.work, new)
         assert isinstance(self.place.work, TransactionalCompensation)
         known = forward(row)
-        self.place.work(state, session, known)
+        told_nothing(self.place.work, self.place.work(state, session, known))
         session.flush_whole()
         return Succeeded(known.effect), None
 

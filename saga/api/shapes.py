@@ -31,10 +31,11 @@ def _no_nul(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_no_nul)]
 Reason = Annotated[
-    Text,
+    str,
     Field(
         min_length=1, max_length=LONGEST_REASON, description="Why; it stands in the saga's events."
     ),
+    AfterValidator(_no_nul),
 ]
 
 

@@ -14,6 +14,7 @@ from saga.cli.options import Filters, Signed, Which, spread
 from saga.cli.output import console, has_terminal, print_json
 from saga.cli.pauses import list_pauses, pause_type, resume_type
 from saga.cli.previews import print_preview
+from saga.cli.steps import of_step
 from saga.operator import Acted, Operator
 from saga.position import Intervention
 from saga.views import identified, show_preview
@@ -118,9 +119,10 @@ def _act(what: Intervention, which: Which, signed: Signed, filters: Filters) -> 
     if not which.every:
         _one(what, which.one(filters), signed, which.version)
         return
-    which.check_many()
+    which.check_many(filters)
     wanted, reason = meant(filters.wanted(), what), signed.because
     engine = connect().engine
+    wanted = of_step(wanted, engine.registry)
     does = act(Operator(engine, actor=signed.name), what, reason=reason)
     act_on_many(engine, wanted, does, most=which.most)
 

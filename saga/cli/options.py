@@ -99,9 +99,11 @@ class Which:
             raise UsageError(f"with an ID there is no filter: leave out {_names(filters)}")
         return self.saga_id
 
-    def check_many(self) -> None:
+    def check_many(self, filters: Filters) -> None:
         if self.saga_id is not None or self.version is not None:
             raise UsageError("with --all there is no ID and no --version")
+        if not filters.given():
+            raise UsageError("--all of which? Name a filter as of saga list, such as --type")
 
 
 def _names(filters: Filters) -> str:

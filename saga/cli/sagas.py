@@ -12,6 +12,7 @@ from saga.cli.invocation import current
 from saga.cli.loading import connect
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
+from saga.cli.steps import of_step
 from saga.cli.timeline import entries, short, took
 from saga.counts import MOST_COUNTED, count_sagas
 from saga.filter import MOST
@@ -56,6 +57,7 @@ def list_(
         _count({*filters.given(), *(name for name, text in page_of.items() if text)})
         return
     app = connect()
+    wanted = of_step(wanted, app.engine.registry)
     with database_errors(), app.engine.database.connect() as connection:
         page = list_sagas(connection, wanted)
     if current().json:

@@ -112,7 +112,8 @@ def _outcome(  # noqa: PLR0912 - one line a kind
         case "resolved":
             return f"found {str(detail.get('outcome')).replace('_', ' ')}: {detail.get('evidence')}"
         case "failed":
-            return f"the saga is FAILED: {detail.get('alarm')}{error}"
+            done = "compensated; " if detail.get("compensated") else ""
+            return f"{done}the saga is FAILED: {detail.get('alarm')}{error}"
         case kind:
             said = detail.get("alarm") or detail.get("reason")
             return str(kind).replace("_", " ") + (f": {said}" if said else "")

@@ -15,6 +15,7 @@ from saga.cli.loading import connect
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
 from saga.cli.sagas import colored, table_of
+from saga.cli.steps import of_step
 from saga.cli.timeline import Entry, entries, short, took
 from saga.engine import Engine
 from saga.filter import Filter
@@ -48,6 +49,7 @@ def watch(
         return
     wanted = filters.wanted(limit=limit)
     engine = connect().engine
+    wanted = of_step(wanted, engine.registry)
     try:
         if console.is_terminal and not current().json:
             _watch_table(engine, wanted)

@@ -70,7 +70,8 @@ def why_not(
         case Intervention.RESUME:
             if at.paused is Paused.SAGA:
                 return None
-            return "it is not paused" if at.paused is None else f"its {at.paused} is: resume that"
+            pause = at.paused or at.pause
+            return "it is not paused" if pause is None else f"its {pause} is paused: resume that"
     assert_never(what)
 
 
@@ -79,8 +80,10 @@ def _why_not_retry(saga: Saga[Any], at: Position) -> str | None:
         return "it is at rest"
     if at.status is Status.FAILED:
         return _why_not_retry_failed(saga, at)
-    if at.paused is not None:
+    if at.paused is Paused.SAGA:
         return "it is paused: resume it"
+    if (pause := at.paused or at.pause) is not None:
+        return f"its {pause} is paused: resume that"
     if at.claimed:
         return "a worker is at it"
     if at.waiting_for is WaitingFor.SIGNAL:

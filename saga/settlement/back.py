@@ -14,6 +14,7 @@ from saga.position import Status
 from saga.routing import publication
 from saga.row import Row
 from saga.settlement.landing import landed, raise_alarm
+from saga.task import Effect
 
 
 def compensate(
@@ -73,7 +74,10 @@ def fail(
     connection: Connection, saga: Saga[Any], row: Row, move: Fail, by: Circumstances
 ) -> Followup:
     cause = f" (last error: {describe(by.error)})" if by.error else ""
-    record = by.record("failed", alarm=move.advice)
+    done = row.status is Status.COMPENSATING and move.effects.get(row.step) is Effect.COMPENSATED
+    # What a person must do comes after a compensation that is done.
+    told = {"compensated": row.step} if done and by.error is None else {}
+    record = by.record("failed", alarm=move.advice, **told)
     moved = store.fail(
         connection,
         row,

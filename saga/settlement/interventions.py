@@ -68,13 +68,16 @@ def pause(connection: Connection, row: Row, move: Pause, by: Circumstances) -> F
 
 def resume(
     connection: Connection,
-    saga: Saga[Any],
+    saga: Saga[Any] | None,
     row: Row,
     by: Circumstances,
     *,
     stood: timedelta = timedelta(0),
 ) -> Followup:
-    """Publish what may go on at once; ``stood`` is how long its clock stood, if only that."""
+    """Publish what may go on at once; ``stood`` is how long its clock stood, if only that.
+
+    A saga that this process does not know is left to those that do.
+    """
     waits = _waits_on(row, since=row.paused_at or row.now - stood)
     goes_on = not row.claimed and not waits
     moved = store.resume(
@@ -87,7 +90,9 @@ def resume(
         patience=by.timing.patience,
     )
     stands = landed(moved)
-    return Publish(publication(saga, stands)) if goes_on else Park()
+    if saga is None or not goes_on:
+        return Park()
+    return Publish(publication(saga, stands))
 
 
 def _waits_on(row: Row, *, since: datetime) -> bool:

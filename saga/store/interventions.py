@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from saga.moves import Effects
 from saga.position import Paused, Status, StopReason
-from saga.row import Row
+from saga.row import CAME_THERE, Row
 from saga.store.transition import (
     NEXT_ATTEMPTS,
     UNCLAIM,
@@ -72,10 +72,10 @@ def reopen(
 
 # The clock of what is paused with its type stood still since then, or since it came here.
 _PAUSED_AT = (
-    "coalesce(paused_at, CASE WHEN %(what)s <> 'saga' THEN ("
-    "SELECT GREATEST(min(p.at), saga_state.updated_at) FROM saga_pause AS p "
-    "WHERE p.saga_type = saga_state.saga_type AND p.resumed_at IS NULL "
-    "AND (p.step IS NULL OR p.step = saga_state.current_step)) END, clock_timestamp())"
+    "coalesce(paused_at, ("  # noqa: S608 - only our own constants
+    f"SELECT CASE WHEN count(*) > 0 THEN GREATEST(min(p.at), {CAME_THERE}) END "
+    "FROM saga_pause AS p WHERE p.saga_type = saga_state.saga_type AND p.resumed_at IS NULL "
+    "AND (p.step IS NULL OR p.step = saga_state.current_step)), clock_timestamp())"
 )
 _PAUSE = transition(
     f"paused = %(what)s, paused_at = {_PAUSED_AT}, "

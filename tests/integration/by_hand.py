@@ -187,6 +187,9 @@ class ByHand:
         moved = ", ".join(f"{name} = {name} - :time" for name in instants)
         with self.database.begin() as connection:
             connection.execute(text(f"UPDATE saga_state SET {moved}"), {"time": time})
+            # What happened stays, but for time itself.
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            connection.execute(text("UPDATE saga_event SET at = at - :time"), {"time": time})
             sooner = "UPDATE saga_pause SET at = at - :time, resumed_at = resumed_at - :time"
             connection.execute(text(sooner), {"time": time})
 

@@ -87,6 +87,7 @@ def test_a_command_that_is_given_wrongly_does_nothing(shop: Shop, desk: Desk, co
     assert "reason must say something" in desk.fails(2, command, saga_id, "--reason", " ")
     assert "which saga" in desk.fails(2, command, WHY)
     assert "no ID" in desk.fails(2, command, saga_id, "--all", WHY)
+    assert "Name a filter" in desk.fails(2, command, "--all", WHY)
     assert "no filter" in desk.fails(2, command, saga_id, "--type=shop", WHY)
     desk.fails(3, command, uuid4(), WHY)
     desk.fails(3, command, "no-such-id", WHY)
@@ -202,13 +203,15 @@ def test_of_many_each_is_told_and_refused_ones_make_it_1(shop: Shop, desk: Desk)
     *told, counted = desk.lines("cancel", "--all", "--status=COMPLETED", WHY, "--most=2", code=1)
     assert counted == {"acted": 0, "refused": 2, "more": True}
     assert "allowed: nothing" in told[0]["error"]
-    assert desk.lines("retry", "--all", WHY) == [{"acted": 0, "refused": 0, "more": False}]
+    assert desk.lines("retry", "--all", "--type", "shop", WHY) == [
+        {"acted": 0, "refused": 0, "more": False}
+    ]
 
 
 def test_many_are_told_to_people_too(shop: Shop, desk: Desk) -> None:
     broken = failed(shop)
 
-    assert f"{broken} is FAILED" in desk.says("compensate", "--all", WHY)
+    assert f"{broken} is FAILED" in desk.says("compensate", "--all", "--type", "shop", WHY)
     code, out, err = desk.run("cancel", "--all", "--status=FAILED", WHY)
     assert (code, "0 done, 1 refused" in out, "1 of 1 sagas were refused" in err) == (1, True, True)
     assert "is no filter" not in err

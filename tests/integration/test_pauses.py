@@ -288,5 +288,104 @@ def test_pauses_that_cannot_be_are_refused(shop: Shop, ann: Operator) -> None:
     ann.pause_type("shop", reason=WHY)
     with pytest.raises(AlreadySo, match="is paused already"):
         ann.pause_type("shop", reason=WHY)
+    with pytest.raises(NotAllowedNow, match="its type is paused: resume that"):
+        ann.resume(saga_id, reason="go")
+    with pytest.raises(NotAllowedNow, match="its type is paused: resume that"):
+        ann.retry(saga_id, reason="go")
+    ann.resume_type("shop", reason="go")
     with pytest.raises(NotAllowedNow, match="not paused"):
         ann.resume(saga_id, reason="go")
+
+
+@pytest.mark.parametrize("step", [None, "shop.ship"])
+def test_a_signal_right_after_the_pause_does_not_take_its_time_away(
+    shop: Shop, ann: Operator, step: str | None
+) -> None:
+    shop.script.say("ship", Wait(signal="paid", timeout=HOUR))
+    shop.script.say("pay", Wait(signal="paid", timeout=HOUR))
+    saga_id = shop.start()
+    shop.work_off()
+    ann.pause_type("shop", step=step, reason=WHY)
+    shop.let_pass(3 * MINUTE)
+    ann.resume_type("shop", step=step, reason="go")
+
+    shop.signal(saga_id)
+    shop.work_off()
+    assert shop.row(saga_id)["current_step"] == "shop.pay"
+    shop.recover()
+
+    assert left(shop, saga_id).total_seconds() == about(5 * MINUTE)
+    shop.recover()
+    assert left(shop, saga_id).total_seconds() == about(5 * MINUTE), "given back once"
+
+
+def test_a_step_that_is_come_to_after_its_pause_was_never_paused(shop: Shop, ann: Operator) -> None:
+    shop.script.say("ship", Wait(signal="paid", timeout=HOUR))
+    shop.script.say("pay", Wait(signal="paid", timeout=HOUR))
+    saga_id = shop.start()
+    shop.work_off()
+    ann.pause_type("shop", step="shop.pay", reason=WHY)
+    shop.let_pass(3 * MINUTE)
+    ann.resume_type("shop", step="shop.pay", reason="go")
+
+    shop.signal(saga_id)
+    shop.work_off()
+    shop.recover()
+
+    assert left(shop, saga_id).total_seconds() == about(2 * MINUTE)
+
+
+def test_a_pause_that_ends_does_not_end_another(shop: Shop, ann: Operator) -> None:
+    ann.pause_type("shop", reason=WHY)
+    ann.pause_type("shop", step="shop.reserve", reason=WHY)
+    saga_id = shop.start()
+    shop.work_off()
+    shop.let_pass(11 * SECOND)
+    shop.recover()
+    ann.resume_type("shop", reason="go")
+
+    for _ in range(3):
+        shop.recover()
+        shop.let_pass(11 * SECOND)
+    assert shop.kinds(saga_id) == ["started", "paused"]
+    ann.resume_type("shop", step="shop.reserve", reason="go")
+    shop.recover()
+
+    assert left(shop, saga_id).total_seconds() == about(5 * MINUTE)
+    shop.work_off()
+    assert shop.status(saga_id) == "COMPLETED"
+
+
+def test_a_saga_that_nobody_knows_does_not_keep_a_pause_from_ending(
+    shop: Shop, ann: Operator
+) -> None:
+    saga_id = shop.start()
+    shop.execute("UPDATE saga_state SET definition_version = 9")
+    ann.pause_type("shop", reason=WHY)
+    ann.resume_type("shop", reason="go")
+
+    assert shop.recover().resumed == 1
+    assert shop.recover().resumed == 0
+    assert shop.kinds(saga_id).count("resumed") == 1
+
+
+@pytest.mark.parametrize("touched", ["signal", "pause"])
+def test_what_only_touches_a_saga_does_not_let_its_clock_go_on(
+    shop: Shop, ann: Operator, touched: str
+) -> None:
+    shop.script.say("ship", PollAgain(after=HOUR))
+    saga_id = shop.start()
+    shop.work_off()
+    ann.pause_type("shop", reason=WHY)
+    shop.let_pass(2 * MINUTE)
+    if touched == "signal":
+        shop.signal(saga_id)
+    else:
+        ann.pause(saga_id, reason="I look at it")
+    shop.let_pass(2 * MINUTE)
+    ann.resume_type("shop", reason="go")
+    shop.recover()
+    if touched == "pause":
+        ann.resume(saga_id, reason="seen")
+
+    assert left(shop, saga_id).total_seconds() == about(5 * MINUTE)

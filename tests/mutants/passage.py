@@ -201,8 +201,8 @@ PASSAGE = (
     _recovery(
         name="a person decides too late about what nobody here knows",
         guard="unknown definition",
-        before="if row.now - since >= self._timing.unknown_for:",
-        after="if row.now - since >= self._timing.unknown_for * 2:",
+        before="if row.now - since >= self._timing.unknown_for and",
+        after="if row.now - since >= self._timing.unknown_for * 2 and",
         killed_by=tests(_RECOVERY, "test_after_an_hour_an_unknown_definition_needs_a_person"),
     ),
     _worker(

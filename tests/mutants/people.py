@@ -12,7 +12,7 @@ _waits = partial(Mutant, file="saga/settlement/waits.py")
 _watched = partial(Mutant, file="saga/settlement/watch.py")
 _wait_rows = partial(Mutant, file="saga/store/waits.py")
 _rows = partial(Mutant, file="saga/store/interventions.py")
-_queries = partial(Mutant, file="saga/queries.py")
+_standstill = partial(Mutant, file="saga/standstill.py")
 _signals = partial(Mutant, file="saga/signals.py")
 _transaction = partial(Mutant, file="saga/transaction.py")
 _engine = partial(Mutant, file="saga/engine.py")
@@ -163,15 +163,15 @@ PEOPLE = (
     _rows(
         name="time passes until somebody meets the pause of a type",
         guard="pause",
-        before="CASE WHEN %(what)s <> 'saga' THEN (",
-        after="CASE WHEN %(what)s <> 'saga' AND false THEN (",
+        before="SELECT CASE WHEN count(*) > 0 THEN",
+        after="SELECT CASE WHEN false THEN",
         killed_by=tests(_PAUSES, "test_the_end_of_a_sagas_time_meets_the_pause_of_its_type"),
     ),
     _recovery(
         name="time passes for whom no message met in a pause",
         guard="pause",
-        before="stood=max(stood, timedelta(0))",
-        after="stood=timedelta(0)",
+        before="row, told, stood=stood)",
+        after="row, told, stood=timedelta(0))",
         killed_by=tests(_PAUSES, "test_the_clock_of_a_saga_that_no_message_met_stood_still_too"),
     ),
     _recovery(
@@ -183,11 +183,11 @@ PEOPLE = (
             _PAUSES, "test_a_pause_that_ended_is_lifted_once_nobody_can_meet_it_any_more"
         ),
     ),
-    _queries(
+    _standstill(
         name="the end of a type's pause resumes what was paused by itself",
         guard="pause",
-        before="(paused IN ('type', 'step') OR (paused IS NULL",
-        after="(paused IS NOT NULL OR (paused IS NULL",
+        before="paused IN ('type', 'step') AND (%(step)s",
+        after="paused IS NOT NULL AND (%(step)s",
         killed_by=tests(_PAUSES, "test_a_saga_paused_by_itself_stays_so_when_its_type_is_resumed"),
     ),
     _intervene(
