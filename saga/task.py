@@ -103,8 +103,9 @@ class TransactionalCompensation(Generic[S]):
     name: str
     function: Callable[[S, Session, Forward], None]
 
-    def __call__(self, state: S, session: Session, forward: Forward) -> None:
-        self.function(state, session, forward)
+    def __call__(self, state: S, session: Session, forward: Forward) -> object:
+        """None when it is done; whoever is not typed may answer anything."""
+        return self.function(state, session, forward)  # type: ignore[func-returns-value]
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ class ExternalCompensation(Generic[S]):
     name: str
     function: Callable[[S, Forward], None]
 
-    def __call__(self, state: S, forward: Forward) -> None:
-        self.function(state, forward)
+    def __call__(self, state: S, forward: Forward) -> object:
+        """None when it is done; whoever is not typed may answer anything."""
+        return self.function(state, forward)  # type: ignore[func-returns-value]
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ def _a_refund_whose_worker_is_killed_completes(stack: Composition, payment: dict
     seen = _completes(stack, saga_id)
     assert _events(stack, saga_id, "taken_over")
     [pivot] = [step for step in seen["steps"] if step["name"] == PIVOT]
-    assert pivot["attempts"] == 2
+    # The one that was killed, and the one that was not; a slow machine may lose another.
+    assert pivot["attempts"] >= 2
     _is_refunded(stack, payment)
     stack.until_well()
     assert len(stack.containers("worker")) == 2

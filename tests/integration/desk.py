@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import structlog
 from celery import Celery
 
 from saga import SagaApp
@@ -20,6 +21,8 @@ class Desk:
         self, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self._capsys = capsys
+        # As a process that logs properly, whatever tests before did to it.
+        structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
         app = ModuleType("shop_at_the_desk")
         vars(app)["saga_app"] = SagaApp(
             celery=Celery(set_as_current=False), engine=shop.engine, migrate=lambda: None

@@ -122,8 +122,9 @@ def shop(
         return external(f"shop.{name}")(run)
 
     def call_back(name: str, of: str) -> Any:
-        def run(state: Order, forward: Forward) -> None:  # noqa: ARG001
-            script.play(f"shop.{name}", forward, lambda: script.outside.discard(of))
+        def run(state: Order, forward: Forward) -> Any:  # noqa: ARG001
+            # What a script answers is handed on: only nothing means that it is done.
+            return script.play(f"shop.{name}", forward, lambda: script.outside.discard(of))
 
         return external_compensation(f"shop.{name}")(run)
 
