@@ -421,3 +421,22 @@ def test_recovery_runs_no_business_code(shop: Shop) -> None:
         shop.let_pass(MINUTE)
 
     assert shop.script.calls == []
+
+
+def test_a_second_look_waits_for_its_definition_and_never_fails_for_it(shop: Shop) -> None:
+    shop.script.say("pay", *[RuntimeError("cut off")] * 4)
+    saga_id = shop.start()
+    shop.work_off()
+    assert shop.recover_until_rest(saga_id, step=MINUTE) == "COMPENSATED"
+    shop.execute("UPDATE saga_state SET definition_version = 9")
+
+    for _ in range(3):
+        shop.let_pass(HOUR)
+        shop.recover()
+
+    assert shop.status(saga_id) == "COMPENSATED"
+    shop.execute("UPDATE saga_state SET definition_version = 1")
+    shop.let_pass(MINUTE)
+    shop.recover()
+    shop.work_off()
+    assert "looked_again" in shop.kinds(saga_id)
