@@ -30,7 +30,7 @@ from tests.unit.exploration.model import (
     Row,
     Small,
 )
-from tests.unit.exploration.settlement import ERRORS, HELD, Question, Settled
+from tests.unit.exploration.settlement import ERRORS, HELD, IN_TIME, Question, Settled
 
 pytestmark = pytest.mark.integration
 
@@ -89,8 +89,9 @@ def carry_out(connection: Connection, small: Small, question: Question, settled:
     stored = insert(connection, small, row)
     for number in range(row.words):
         came(connection, stored, f"word {number}")
-    if event == HELD:
-        stored = hold(connection, stored, in_time=bool(about))
+    connection.exec_driver_sql("DELETE FROM saga_pause")
+    if event == HELD or about == IN_TIME:
+        stored = hold(connection, stored, in_time=about == IN_TIME)
     by = Circumstances(
         timing=Timing(),
         in_chain=in_chain,
@@ -122,7 +123,6 @@ def hold(connection: Connection, stored: Stored, *, in_time: bool) -> Stored:
     """Pause the type, before the saga's time ended if ``in_time``; the row as it was before."""
     at = stored.now - (MINUTE if in_time else timedelta(0))
     params = {"at": at, "id": str(stored.saga_id), "type": stored.saga_type}
-    connection.exec_driver_sql("DELETE FROM saga_pause")
     connection.exec_driver_sql(
         "INSERT INTO saga_pause (saga_type, at, actor, reason) "
         "VALUES (%(type)s, %(at)s, 'test', 'test')",

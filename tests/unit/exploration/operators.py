@@ -26,7 +26,7 @@ from tests.unit.exploration.model import (
     Row,
     World,
 )
-from tests.unit.exploration.settlement import WHOLE, Settlement
+from tests.unit.exploration.settlement import IN_TIME, WHOLE, Settlement
 from tests.unit.exploration.workers import Step, after
 
 PAUSE_TYPE = "pause its type"
@@ -63,6 +63,11 @@ class Operators:
             if what is Intervention.RESOLVE:
                 yield from self._resolve(acted)
                 continue
+            stands = world.held == Held.YES and not row.paused
+            if what is Intervention.PAUSE and row.over_time and stands:
+                settled = self.settlement.settle(row, what.value, IN_TIME, in_chain=False)
+                label = "an operator pauses the saga, whose clock stood with its type's"
+                yield label, False, after(acted, settled, acted.workers)
             settled = self.settlement.settle(row, what.value, in_chain=False)
             if isinstance(settled.move, Reopen) and settled.move.new_key:
                 promises.keep_new_key(world)

@@ -84,7 +84,7 @@ SELECTED = {
     "with two decisions of people": [
         *["call<call | |", "| call<call |", "| | call<call", "| call | call", "ask<nothing | |"],
         *["sql<sql call<call | |", "| sql<sql | call<call", "sql<sql | sql<sql |"],
-        "sql<sql | sql | sql",
+        *["sql<sql | sql | sql", "sql<sql sql<sql sql<sql | |"],
     ],
     "with three decisions of people": ["| call<call |", "| | call<call"],
     "that wait, with one act of people": ["| sql |"],
@@ -154,6 +154,7 @@ ALL = {
         *_lines(_BAR, ["sql<sql", "call", "ask"], _BAR, ["sql<sql", "call", "call<call"]),
         *_lines(_BAR, _BAR, _RETRIABLE, ["sql<sql", "call<call"]),
         *["sql<sql | call<call | call<call", "sql<sql sql<call call<sql | |"],
+        *["sql<sql | sql | sql", "sql<sql sql<sql sql<sql | |", "sql<sql sql<sql | call |"],
     ],
     "with three decisions of people": [
         *_lines(["sql<sql", "call<call", "call<manual"], _BAR, _BAR),

@@ -61,6 +61,7 @@ EVENTS: Mapping[str, Event] = {
     "due": Due(),
 }
 
+IN_TIME = "in time"
 HELD, LIFTED = "held", "lifted"
 """Recovery marks a saga whose type is paused; or lets it go on, when that is over."""
 
@@ -117,8 +118,8 @@ class Settlement:
         move = self._move(row, event, about)
         by = By(in_chain=in_chain, error=event in ERRORS)
         after, publishes, rose = apply(self.small, row, move, by)
-        if event == HELD and about:
-            # Its time ended while the clock stood.
+        if about == IN_TIME:
+            # Its time ended while the clock stood already, with that of its type.
             after = after._replace(over_time=False)
         place = (row.status, row.step, row.waiting_for in {PROBE, SECOND_LOOK})
         stands = (after.status, after.step, after.waiting_for in {PROBE, SECOND_LOOK})
@@ -164,7 +165,7 @@ class Settlement:
 
     def _intervened(self, event: str, about: str) -> Intervened:
         """``about`` a step, or the whole saga, and what a person found out of it."""
-        if not about:
+        if event != Intervention.RESOLVE:
             return Intervened(what=Intervention(event))
         step, outcome = about.split()
         name = None if step == WHOLE else self.small.names[int(step)]

@@ -29,7 +29,7 @@ from tests.unit.exploration.model import (
     Small,
     World,
 )
-from tests.unit.exploration.settlement import HELD, LIFTED, Settlement
+from tests.unit.exploration.settlement import HELD, IN_TIME, LIFTED, Settlement
 from tests.unit.exploration.workers import Step, after
 
 _WAITS = frozenset({POLL, SIGNAL, SLEEP})
@@ -70,7 +70,7 @@ class Surroundings:
             settled = self.settlement.settle(row, LIFTED, in_chain=False)
             yield "recovery lets the saga go on", True, after(world, settled, world.workers)
         elif not row.paused and row.status in {RUNNING, COMPENSATING}:
-            for in_time in ("", "in time") if row.over_time else ("",):
+            for in_time in ("", IN_TIME) if row.over_time else ("",):
                 settled = self.settlement.settle(row, HELD, in_time, in_chain=False)
                 yield (
                     f"recovery sees the pause {in_time}",

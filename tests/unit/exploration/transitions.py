@@ -146,7 +146,8 @@ def _keep_signal(small: Small, row: Row, event: str, after: Row) -> None:
     if event == "signalled":
         waits = row.status == RUNNING and row.signal and not row.claimed
         told = after.words == row.words and not after.signal and not after.early
-        kept = after == row._replace(words=row.words + (row.status in {RUNNING, FAILED}))
+        may_hear = row.status == RUNNING or (row.status == FAILED and row.failed_from == RUNNING)
+        kept = after == row._replace(words=row.words + may_hear)
         must(told if waits else kept, "a signal ends a wait for it, else it is kept")
     stops = can_stop(small, row) and (row.over_time or row.stop_reason is not None)
     if row.status == RUNNING and row.early and not row.claimed and not stops:
