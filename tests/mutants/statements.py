@@ -65,16 +65,6 @@ STATEMENTS = (
         ),
     ),
     _transition(
-        name="the end of a saga's time hurries what it does not stop",
-        guard="time",
-        before="CASE WHEN %(time_ends)s AND timeout_at",
-        after="CASE WHEN %(time_ends)s IS NOT NULL AND timeout_at",
-        killed_by=tests(
-            "integration/test_engine_time",
-            "test_a_retry_past_the_pivot_is_not_hurried_by_the_end_of_its_time",
-        ),
-    ),
-    _transition(
         name="a later call makes the lost one forgotten",
         guard="settle_after",
         before="GREATEST(call_ended_at, clock_timestamp())",
