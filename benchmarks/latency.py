@@ -46,6 +46,7 @@ def _state(payment: PaymentView) -> str:
         user_id=payment.user_id,
         method=payment.method,
         currency=payment.currency,
+        payment_minor=AMOUNT_MINOR,
         amount_minor=AMOUNT_MINOR,
         reason="a benchmark",
     ).model_dump_json()

@@ -88,6 +88,7 @@ def start(payment_id: str, reason: str) -> None:
             user_id=payment.user_id,
             method=payment.method,
             currency=payment.currency,
+            payment_minor=payment.amount_minor,
             amount_minor=payment.left_minor,
             reason=reason,
         )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RefundState(BaseModel):
-    """A refund. ``amount_minor`` is in minor units (fen) of ``currency``.
+    """A refund of ``amount_minor`` out of a payment of ``payment_minor``, in minor units (fen).
 
     ``refund_no`` and ``answer`` are the provider's, once it confirmed.
     """
@@ -19,6 +19,7 @@ class RefundState(BaseModel):
     user_id: str
     method: str
     currency: str
+    payment_minor: int
     amount_minor: int
     reason: str
     refund_no: str | None = None

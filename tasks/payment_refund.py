@@ -83,6 +83,7 @@ def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState
     request = RefundRequest(
         refund_no=key,
         payment_no=state.payment_no,
+        payment_minor=state.payment_minor,
         amount_minor=state.amount_minor,
         currency=state.currency,
         reason=state.reason,
@@ -107,7 +108,7 @@ def find_provider_refund(
     state: RefundState, key: IdempotencyKey
 ) -> Happened[RefundState] | DidNotHappen | CannotTell:
     """Ask the provider what became of the refund."""
-    answer = payment_gateway(state.method).find_refund(key)
+    answer = payment_gateway(state.method).find_refund(key, payment_no=state.payment_no)
     if answer is None or answer.status is RefundStatus.CLOSED:
         return DidNotHappen()
     if answer.status is RefundStatus.SUCCESS:

@@ -181,6 +181,7 @@ def request_refund(
         user_id=payment.user_id,
         method=payment.method,
         currency=payment.currency,
+        payment_minor=payment.amount_minor,
         amount_minor=amount_minor,
         reason=asked.reason,
     )

@@ -1,9 +1,12 @@
 """The door to payment providers: one interface, one module for each provider."""
 
 from gateways.payments.gateway import (
+    CallbackRejected,
     PaymentGateway,
+    PersonNeeded,
     ProviderBusy,
     RefundAnswer,
+    RefundNotice,
     RefundRefused,
     RefundRequest,
     RefundStatus,
@@ -12,9 +15,12 @@ from gateways.payments.gateway import (
 from gateways.payments.http import SandboxGateway
 
 __all__ = [
+    "CallbackRejected",
     "PaymentGateway",
+    "PersonNeeded",
     "ProviderBusy",
     "RefundAnswer",
+    "RefundNotice",
     "RefundRefused",
     "RefundRequest",
     "RefundStatus",

@@ -3,13 +3,15 @@
 Three things can come of a call, and the caller must keep them apart:
 
 * an answer: the provider has it, in the status given;
-* `RefundRefused`, `ProviderBusy`: the provider's word that this call did nothing;
+* `RefundRefused`, `ProviderBusy`, `PersonNeeded`: the provider's word that this call did nothing;
 * **any other exception**: nobody knows whether the money left. Ask `find_refund`.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol
 
 
@@ -27,10 +29,15 @@ class RefundStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RefundRequest:
-    """One refund. The same `refund_no` is the same refund, however often it is asked for."""
+    """One refund. The same `refund_no` is the same refund, however often it is asked for.
+
+    `amount_minor` is to go back of a payment of `payment_minor`, both in minor units (fen).
+    `notify_url` is where the provider is to call back, if it can.
+    """
 
     refund_no: str
     payment_no: str
+    payment_minor: int
     amount_minor: int
     currency: str
     reason: str
@@ -75,8 +82,44 @@ class ProviderBusy(Exception):
         return type(self), (self.after,)
 
 
+class PersonNeeded(Exception):
+    """The provider did nothing, and will not until a person has acted; `advice` says on what.
+
+    Afterwards the same refund is asked for again, with the same number.
+    """
+
+    def __init__(self, code: str, message: str, *, advice: str) -> None:
+        super().__init__(f"the provider needs a person to act: {code}: {message}")
+        self.code = code
+        self.message = message
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[Callable[..., "PersonNeeded"], tuple[str, str]]:
+        """Keep the fields when the error travels between processes."""
+        return partial(type(self), advice=self.advice), (self.code, self.message)
+
+
 class UnexpectedAnswer(Exception):
     """The provider answered something that proves nothing: the outcome is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundNotice:
+    """What a provider's callback tells of a refund, once its signature and age were checked.
+
+    `event_id` is the provider's own: the same event comes again under the same id. Without a
+    `status` it only tells that something happened: ask `find_refund`.
+    """
+
+    event_id: str
+    refund_no: str
+    payment_no: str
+    status: RefundStatus | None
+    amount_minor: int
+
+
+class CallbackRejected(Exception):
+    """A callback that cannot be trusted: forged, too old, cut off, or not for this merchant."""
 
 
 class PaymentGateway(Protocol):
@@ -85,15 +128,25 @@ class PaymentGateway(Protocol):
     def refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask for a refund; a repeat with the same number returns the refund as it is now.
 
-        Raises RefundRefused or ProviderBusy when this call did nothing. Any other exception
-        means that the outcome is unknown.
+        Raises RefundRefused, ProviderBusy or PersonNeeded when this call did nothing. Any other
+        exception means that the outcome is unknown.
         """
         ...
 
-    def find_refund(self, refund_no: str) -> RefundAnswer | None:
+    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
         """Return the refund as the provider has it now, None if it says that it has none.
 
         None speaks for this moment only: a call still on its way may yet be done. Any
         exception means that nothing was learnt.
+        """
+        ...
+
+    def verify_callback(
+        self, headers: Mapping[str, str], body: bytes, *, now: datetime
+    ) -> RefundNotice | None:
+        """Return what a callback tells, None for one that is genuine and tells of no refund.
+
+        `headers` by lower-case name. Raises CallbackRejected for what is not the provider's own
+        word to us of the last five minutes.
         """
         ...

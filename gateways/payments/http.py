@@ -10,8 +10,10 @@ from urllib.parse import quote
 import httpx
 
 from gateways.payments.gateway import (
+    CallbackRejected,
     ProviderBusy,
     RefundAnswer,
+    RefundNotice,
     RefundRefused,
     RefundRequest,
     RefundStatus,
@@ -65,7 +67,7 @@ class SandboxGateway:
             case _:
                 raise _no_answer(response)
 
-    def find_refund(self, refund_no: str) -> RefundAnswer | None:
+    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:  # noqa: ARG002 - its numbers are enough
         response = self._client().get(f"/refunds/{quote(refund_no, safe='')}")
         answer = _body(response)
         match response.status_code:
@@ -76,6 +78,15 @@ class SandboxGateway:
             case _:
                 # A refused question says nothing of the refund: never RefundRefused here.
                 raise _no_answer(response)
+
+    def verify_callback(
+        self,
+        headers: Mapping[str, str],  # noqa: ARG002
+        body: bytes,  # noqa: ARG002
+        *,
+        now: datetime,  # noqa: ARG002
+    ) -> RefundNotice | None:
+        raise CallbackRejected("the sandbox signs nothing")
 
     def close(self) -> None:
         """Close this process's connections; the next call opens new ones."""

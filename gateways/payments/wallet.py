@@ -1,5 +1,8 @@
 """The wallet: money that we hold for our own users."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -15,7 +18,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from gateways.payments.gateway import RefundAnswer, RefundRefused, RefundRequest, RefundStatus
+from gateways.payments.gateway import (
+    CallbackRejected,
+    RefundAnswer,
+    RefundNotice,
+    RefundRefused,
+    RefundRequest,
+    RefundStatus,
+)
 
 metadata = MetaData()
 
@@ -53,11 +63,21 @@ class WalletGateway:
             raise RefundRefused("NUMBER_REUSED", "this refund number is another refund's")
         return _answer(booked)
 
-    def find_refund(self, refund_no: str) -> RefundAnswer | None:
+    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:  # noqa: ARG002 - its numbers are enough
         """The refund as booked; None when there is none at this moment."""
         with self._database.begin() as connection:
             booked = connection.execute(_by_number(refund_no)).one_or_none()
         return None if booked is None else _answer(booked)
+
+    def verify_callback(
+        self,
+        headers: Mapping[str, str],  # noqa: ARG002 - nobody can be right
+        body: bytes,  # noqa: ARG002
+        *,
+        now: datetime,  # noqa: ARG002
+    ) -> RefundNotice | None:
+        """Raises CallbackRejected: what the wallet did, it said at once."""
+        raise CallbackRejected("the wallet calls nobody back")
 
 
 def _by_number(refund_no: str) -> Select[tuple[str, str, int]]:

@@ -104,6 +104,7 @@ def order(refund_no: str = "R1", amount_minor: int = 10_000, **more: Any) -> Ref
     return RefundRequest(
         refund_no=refund_no,
         payment_no=more.pop("payment_no", "PAY1"),
+        payment_minor=10_000,
         amount_minor=amount_minor,
         currency="CNY",
         reason="broken",
@@ -131,7 +132,7 @@ def gateway(provider: Provider) -> Iterator[SandboxGateway]:
 
 
 def status_of(gateway: SandboxGateway, refund_no: str) -> RefundStatus | None:
-    found = gateway.find_refund(refund_no)
+    found = gateway.find_refund(refund_no, payment_no="PAY1")
     return None if found is None else found.status
 
 
@@ -188,7 +189,7 @@ def test_an_unknown_payment_is_not_refunded(provider: Provider, gateway: Sandbox
 
 
 def test_an_unknown_refund_is_not_found(gateway: SandboxGateway) -> None:
-    assert gateway.find_refund("R404") is None
+    assert gateway.find_refund("R404", payment_no="PAY1") is None
 
 
 @pytest.mark.parametrize(
@@ -328,7 +329,7 @@ def test_hang_holds_the_call_then_cuts_it_and_nothing_is_done(
 
     assert time.monotonic() - began >= 0.5
     assert provider.books() == {}
-    assert gateway.find_refund("R1") is None
+    assert gateway.find_refund("R1", payment_no="PAY1") is None
 
 
 def test_slow_is_done_after_its_time_and_answers(
@@ -364,7 +365,9 @@ def test_late_cuts_the_call_at_once_and_is_done_later(
     with pytest.raises(httpx.RemoteProtocolError):
         gateway.refund(order())
 
-    assert gateway.find_refund("R1") is None, "the call was cut before the refund was done"
+    assert gateway.find_refund("R1", payment_no="PAY1") is None, (
+        "the call was cut before the refund was done"
+    )
     until(lambda: provider.books() == {"R1": ("100.00", "SUCCESS", 1)})
     assert time.monotonic() - began >= 2
 
@@ -463,7 +466,7 @@ def test_a_query_that_fails_teaches_nothing(
     provider.fault(kind, operation="query")
 
     with pytest.raises(UnexpectedAnswer):
-        gateway.find_refund("R1")
+        gateway.find_refund("R1", payment_no="PAY1")
 
     assert status_of(gateway, "R1") is RefundStatus.SUCCESS
 
@@ -474,7 +477,7 @@ def test_a_query_can_be_cut(provider: Provider, gateway: SandboxGateway, kind: s
     provider.fault(kind, operation="query", seconds=0.2)
 
     with pytest.raises(httpx.RemoteProtocolError):
-        gateway.find_refund("R1")
+        gateway.find_refund("R1", payment_no="PAY1")
 
 
 def test_a_slow_query_answers_as_it_is_then(provider: Provider, gateway: SandboxGateway) -> None:
@@ -504,9 +507,9 @@ def test_a_query_fault_for_one_payment_finds_it_even_before_the_refund_is_done(
         gateway.refund(order())
     provider.fault("error_before", operation="query", paymentNo="PAY1")
 
-    assert gateway.find_refund("R404") is None
+    assert gateway.find_refund("R404", payment_no="PAY1") is None
     with pytest.raises(UnexpectedAnswer):
-        gateway.find_refund("R1")
+        gateway.find_refund("R1", payment_no="PAY1")
 
 
 def test_faults_are_listed_and_cleared(provider: Provider, gateway: SandboxGateway) -> None:
@@ -552,7 +555,7 @@ def test_the_books_survive_kill_9(provider: Provider, gateway: SandboxGateway) -
 
     provider.kill()
     with pytest.raises(httpx.TransportError):
-        gateway.find_refund("R1")
+        gateway.find_refund("R1", payment_no="PAY1")
     provider.start()
 
     assert provider.books() == {"R1": ("60.00", "SUCCESS", 2)}
@@ -663,11 +666,11 @@ from datetime import timedelta
 from gateways.payments import SandboxGateway
 
 gateway = SandboxGateway(sys.argv[1], timedelta(seconds=5))
-gateway.find_refund("PARENT")
+gateway.find_refund("PARENT", payment_no="PAY1")
 child = os.fork()
 for number in range(200):
     # A stranger's answer would be one to another refund number.
-    assert gateway.find_refund(f"R{number}-{os.getpid()}") is None
+    assert gateway.find_refund(f"R{number}-{os.getpid()}", payment_no="PAY1") is None
 if child:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 os._exit(0)

@@ -35,6 +35,7 @@ def order(refund_no: str = "R1", amount_minor: int = 10_000) -> RefundRequest:
     return RefundRequest(
         refund_no=refund_no,
         payment_no="PAY1",
+        payment_minor=10_000,
         amount_minor=amount_minor,
         currency="CNY",
         reason="broken",

@@ -17,7 +17,12 @@ from gateways.payments import (
 )
 
 REQUEST = RefundRequest(
-    refund_no="R1", payment_no="PAY1", amount_minor=10_000, currency="CNY", reason="broken"
+    refund_no="R1",
+    payment_no="PAY1",
+    payment_minor=10_000,
+    amount_minor=10_000,
+    currency="CNY",
+    reason="broken",
 )
 DONE = {"refundNo": "R1", "paymentNo": "PAY1", "amount": "100.00", "status": "SUCCESS"}
 
@@ -116,7 +121,7 @@ def test_a_busy_provider_says_when_to_call_again(
 
 def test_only_the_providers_own_word_means_that_there_is_no_refund(gateway_to: Build) -> None:
     own = httpx.Response(404, json={"code": "REFUND_NOT_FOUND", "message": "no"})
-    assert gateway_to(own).find_refund("R1") is None
+    assert gateway_to(own).find_refund("R1", payment_no="PAY1") is None
 
     for other in (
         httpx.Response(404, json={"detail": "Not Found"}),
@@ -124,13 +129,18 @@ def test_only_the_providers_own_word_means_that_there_is_no_refund(gateway_to: B
         httpx.Response(200, json=DONE | {"refundNo": "R2"}),
     ):
         with pytest.raises(UnexpectedAnswer):
-            gateway_to(other).find_refund("R1")
+            gateway_to(other).find_refund("R1", payment_no="PAY1")
 
 
 def test_another_currency_is_refused_before_anything_is_sent() -> None:
     gateway = SandboxGateway("http://nowhere.invalid", timedelta(seconds=1))
     request = RefundRequest(
-        refund_no="R1", payment_no="PAY1", amount_minor=1, currency="USD", reason=""
+        refund_no="R1",
+        payment_no="PAY1",
+        payment_minor=1,
+        amount_minor=1,
+        currency="USD",
+        reason="",
     )
 
     with pytest.raises(RefundRefused, match="CURRENCY_NOT_SUPPORTED"):

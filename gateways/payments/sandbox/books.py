@@ -267,6 +267,7 @@ def _late(row: sqlite3.Row) -> RefundRequest:
     return RefundRequest(
         refund_no=row["refund_no"],
         payment_no=row["payment_no"],
+        payment_minor=row["amount_minor"],
         amount_minor=row["amount_minor"],
         currency="CNY",
         reason=row["reason"],

@@ -42,6 +42,7 @@ class RefundOrder(_Wire):
         return RefundRequest(
             refund_no=self.refund_no,
             payment_no=self.payment_no,
+            payment_minor=self.amount,
             amount_minor=self.amount,
             currency="CNY",
             reason=self.reason,
