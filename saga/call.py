@@ -16,6 +16,7 @@ from saga.circumstances import Circumstances, plain
 from saga.crashpoints import around
 from saga.database import committing, is_away
 from saga.definition import Saga, Work
+from saga.errors import NeedsPerson
 from saga.followup import Drop, Followup, Next, Park
 from saga.heartbeat import heartbeat
 from saga.moves import Fail
@@ -26,6 +27,7 @@ from saga.position import (
     FoundNoAnswer,
     FoundNothing,
     LateSuccess,
+    PersonNeeded,
     Succeeded,
     WaitsForSignal,
 )
@@ -36,6 +38,7 @@ from saga.settlement import apply, broken_state
 from saga.task import (
     CannotTell,
     DidNotHappen,
+    Effect,
     External,
     ExternalCompensation,
     Happened,
@@ -132,7 +135,7 @@ class Call:
             return self._failure(error)
 
     def _failure(self, error: Exception) -> Answer:
-        if self.place.kind is Kind.PROBE:
+        if self.place.kind is Kind.PROBE and not isinstance(error, NeedsPerson):
             return Answer(FoundNoAnswer(), error=error)
         return Answer(failure(error, external=True), error=error)
 
@@ -201,8 +204,7 @@ class Call:
         settled = queries.has_settled(connection, self.saga_id, token=token)
         if settled is not None:
             return Next() if settled in {"step_done", "step_compensated"} else Park()
-        tells = isinstance(answer.event, Succeeded | Accepted | WaitsForSignal)
-        late = tells and self.place.kind is Kind.ACTION
+        late = _took_effect(answer.event) and self.place.kind is Kind.ACTION
         row = queries.lock(connection, self.saga_id) if late else None
         saga = self.runtime.registry.find(row.saga_type, row.definition_version) if row else None
         if row is None or saga is None:
@@ -220,6 +222,13 @@ class Call:
             worker=self.delivery.worker,
             detail={"claim": str(token)},
         )
+
+
+def _took_effect(event: Event | Fail) -> bool:
+    """Whether the other system did it, or took the order and may still do it."""
+    if isinstance(event, PersonNeeded):
+        return event.effect is Effect.UNKNOWN
+    return isinstance(event, Succeeded | Accepted | WaitsForSignal)
 
 
 def _found(

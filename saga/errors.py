@@ -23,7 +23,8 @@ SagaError
 ├── MovedMeanwhile             a locked row was not as it was read; nothing was written
 └── Said                       what a step may say about its own outcome
     ├── Refused                it did not happen and never will
-    └── TryAgain               it did not happen; ask again later
+    ├── TryAgain               it did not happen; ask again later
+    └── NeedsPerson            it goes on only when a person has acted
 
 An application's own errors may be a NotFound, a Conflict or an InvalidInput too: the HTTP API
 answers them with 404, 409 and 422, the command line ends with 3, 4 and 2.
@@ -32,6 +33,8 @@ answers them with 404, 409 and 422, the command line ends with 3, 4 and 2.
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
+
+from saga.task import Effect
 
 
 class SagaError(Exception):
@@ -239,3 +242,33 @@ class TryAgain(Said):
         self.reason = reason
         self.after = after
         super().__init__(reason)
+
+
+_OF_A_KEY = frozenset({Effect.NOT_STARTED, Effect.NOT_DONE, Effect.UNKNOWN})
+
+
+class NeedsPerson(Said):
+    """It goes on only when a person has acted: the saga is FAILED at once, with ``advice``.
+
+    No retry is used up. ``effect`` is what is known of the order under this step's key, and what
+    an operator's retry does with it then:
+
+    - NOT_STARTED: this call did nothing, such as "not enough money": the same key again.
+    - UNKNOWN: the order stands there and is not final: the same key again.
+    - NOT_DONE: nothing happened under this key *and never will*, whatever was called with it
+      before or is being called now: a new generation of the key. Say so only where the other
+      system promises it, for it clears every doubt, and the money may be sent under the new key.
+
+    A transactional step, and a compensation, has no key: its ``effect`` says nothing. ``code`` is
+    the other system's own word for the reason. Raises ValueError for another ``effect``.
+    """
+
+    def __init__(
+        self, advice: str, *, effect: Effect = Effect.UNKNOWN, code: str | None = None
+    ) -> None:
+        if effect not in _OF_A_KEY:
+            raise ValueError(f"NeedsPerson(effect=…) is one of {', '.join(sorted(_OF_A_KEY))}")
+        self.advice = advice
+        self.effect = effect
+        self.code = code
+        super().__init__(advice)

@@ -156,6 +156,17 @@ class RefusedFinally:
     """It did not happen and never will."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PersonNeeded:
+    """The step, its compensation or its probe says that a person must act, and how.
+
+    ``effect`` is what it knows of the step: not started, not done (and never will be), unknown.
+    """
+
+    advice: str
+    effect: Effect
+
+
 @dataclass(frozen=True)
 class AttemptFailed:
     """An attempt failed. ``effect`` UNKNOWN: it may have taken effect all the same."""
@@ -232,6 +243,7 @@ Event: TypeAlias = (
     | Signalled
     | Intervened
     | RefusedFinally
+    | PersonNeeded
     | AttemptFailed
     | WorkerLost
     | FoundDone

@@ -11,15 +11,16 @@ from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
 from saga import queries
-from saga.circumstances import Circumstances
+from saga.circumstances import Circumstances, plain
 from saga.decide import can_stop, decide, stop_reason
 from saga.definition import Saga, Work
-from saga.errors import Refused, StepMisbehaved, TryAgain
+from saga.errors import NeedsPerson, Refused, StepMisbehaved, TryAgain
 from saga.followup import Drop, Followup, RetryIn
 from saga.position import (
     Accepted,
     AttemptFailed,
     Event,
+    PersonNeeded,
     RefusedFinally,
     Sleeps,
     WaitsForSignal,
@@ -99,11 +100,15 @@ def waits(saga: Saga[Any], said: Waits) -> Accepted | WaitsForSignal | Sleeps:
     assert_never(said)
 
 
-def failure(error: Exception, *, external: bool) -> AttemptFailed | RefusedFinally:
+def failure(error: Exception, *, external: bool) -> AttemptFailed | RefusedFinally | PersonNeeded:
     """What an error of a step or compensation means."""
     match error:
         case Refused():
             return RefusedFinally()
+        case NeedsPerson():
+            # What was rolled back has no key that could be used up.
+            effect = error.effect if external else Effect.NOT_STARTED
+            return PersonNeeded(advice=plain(error.advice), effect=effect)
         case TryAgain():
             return AttemptFailed(Effect.NOT_STARTED, error.after)
     return AttemptFailed(Effect.UNKNOWN if external else Effect.NOT_STARTED)

@@ -8,7 +8,7 @@ from typing import Any
 
 from saga.decide.back import compensating, to_take_back
 from saga.decide.bounds import can_stop, stop_reason
-from saga.decide.findings import found, late_success, settle_after
+from saga.decide.findings import found, late_success, needs_person, settle_after
 from saga.decide.forward import give_up, running
 from saga.decide.intervene import allowed, intervene, why_not
 from saga.definition import Saga
@@ -22,6 +22,7 @@ from saga.position import (
     FoundNothing,
     Intervened,
     LateSuccess,
+    PersonNeeded,
     Position,
     Signalled,
     Status,
@@ -58,6 +59,8 @@ def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) 
             return _signalled(saga, at, name)
         case Intervened():
             return intervene(saga, at, event)
+        case PersonNeeded() if at.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}:
+            return needs_person(saga, at, event, jitter)
     if at.status is Status.COMPENSATING:
         return compensating(saga, at, event, jitter)
     return running(saga, at, event, jitter)

@@ -9,6 +9,7 @@ from saga.moves import Compensate, Dispatch, Fail, Move, Rest, Retry
 from saga.position import (
     Accepted,
     AttemptFailed,
+    PersonNeeded,
     Position,
     RefusedFinally,
     Sleeps,
@@ -21,7 +22,14 @@ from saga.position import (
 from saga.task import Effect, Manual, NothingToCompensate
 
 Ended: TypeAlias = (
-    Succeeded | Accepted | WaitsForSignal | Sleeps | RefusedFinally | AttemptFailed | WorkerLost
+    Succeeded
+    | Accepted
+    | WaitsForSignal
+    | Sleeps
+    | RefusedFinally
+    | PersonNeeded
+    | AttemptFailed
+    | WorkerLost
 )
 
 OPEN = frozenset({Effect.DONE, Effect.UNKNOWN})
@@ -118,6 +126,8 @@ def _compensated(
             return Retry(after=wait, effect=at.effect(step.name))
         case WorkerLost() if policy.allows(at.attempt):
             return Dispatch(taken_over=True)
+        case PersonNeeded(advice=advice):
+            return Fail(advice=advice, effects={step.name: Effect.COMPENSATION_FAILED})
         case _:
             return Fail(
                 advice=f"the compensation of {step.name} did not succeed in {at.attempt} attempts, "

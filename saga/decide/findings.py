@@ -13,6 +13,7 @@ from saga.position import (
     FoundDone,
     FoundNoAnswer,
     FoundNothing,
+    PersonNeeded,
     Position,
     Status,
     StopReason,
@@ -75,6 +76,23 @@ def found(
         case FoundNoAnswer():
             return go_back(saga, at, reason, {step.name: known})
     assert_never(event)
+
+
+def needs_person(saga: Saga[Any], at: Position, said: PersonNeeded, jitter: float) -> Move:
+    """A probe's word that a person must act: about a step in doubt, or at a second look."""
+    known, is_final = at.effect(at.step), said.effect is Effect.NOT_DONE
+    if at.waiting_for is WaitingFor.SECOND_LOOK:
+        is_open = said.effect is Effect.UNKNOWN
+        return found(saga, at, FoundNoAnswer() if is_open else FoundNothing(), jitter)
+    if not is_final:
+        return Fail(advice=said.advice, effects={at.step: known})
+    if known is Effect.DONE:
+        return found(saga, at, FoundNoAnswer(), jitter)  # a late success contradicts it
+    # The key is closed: whatever is still under way with it does nothing any more.
+    reason = at.stop_reason or StopReason.GAVE_UP
+    is_pivot = saga.step(at.step).role is Role.PIVOT
+    # Believed or not, what can be compensated is compensated.
+    return go_back(saga, at, reason, {at.step: Effect.NOT_DONE if is_pivot else Effect.UNKNOWN})
 
 
 def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Move:

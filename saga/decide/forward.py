@@ -20,6 +20,7 @@ from saga.moves import (
 from saga.position import (
     Accepted,
     AttemptFailed,
+    PersonNeeded,
     Position,
     RefusedFinally,
     Sleeps,
@@ -41,6 +42,8 @@ def running(saga: Saga[Any], at: Position, event: Ended, jitter: float) -> Move:
             return _wait(saga, at, _waiting(saga, at, event))
         case RefusedFinally():
             return _refused(saga, at)
+        case PersonNeeded():
+            return _person_needed(saga, at, event)
         case AttemptFailed(effect, after):
             wait = step.retry.delay(at.attempt, jitter=jitter) if after is None else after
             return _try_again(saga, at, _sticky(at, effect), wait)
@@ -104,6 +107,18 @@ def _refused(saga: Saga[Any], at: Position) -> Move:
         # The refusal speaks for its own attempt; an earlier one may have taken effect.
         return give_up(saga, at, Effect.UNKNOWN, reason)
     return go_back(saga, at, reason, {at.step: Effect.NOT_DONE})
+
+
+def _person_needed(saga: Saga[Any], at: Position, said: PersonNeeded) -> Move:
+    """Wait for that person; but what is to stop, and surely did nothing, goes back without one."""
+    is_final = said.effect is Effect.NOT_DONE
+    effect = said.effect if is_final else _sticky(at, said.effect)
+    if effect is not Effect.UNKNOWN and saga.step(at.step).role is not Role.RETRIABLE:
+        # Time alone does not end what was accepted, but a person's word does.
+        reason = stop_reason(at) if can_stop(saga, at) else at.stop_reason
+        if reason is not None:
+            return go_back(saga, at, reason, {at.step: effect})
+    return Fail(advice=said.advice, effects={at.step: effect})
 
 
 def _try_again(saga: Saga[Any], at: Position, effect: Effect, wait: timedelta) -> Move:

@@ -5,12 +5,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from saga import store
-from saga.circumstances import Circumstances, describe
+from saga.circumstances import Circumstances, describe, plain
 from saga.definition import Saga
-from saga.errors import SagaFailed
+from saga.errors import NeedsPerson, SagaFailed
 from saga.followup import Followup, Next, Park, Publish, Raise
 from saga.moves import Compensate, Fail, Rest
-from saga.position import Status
+from saga.position import Status, WaitingFor
 from saga.routing import publication
 from saga.row import Row
 from saga.settlement.landing import landed, raise_alarm
@@ -73,7 +73,6 @@ def rest(
 def fail(
     connection: Connection, saga: Saga[Any], row: Row, move: Fail, by: Circumstances
 ) -> Followup:
-    cause = f" (last error: {describe(by.error)})" if by.error else ""
     done = row.status is Status.COMPENSATING and move.effects.get(row.step) is Effect.COMPENSATED
     # What a person must do comes after a compensation that is done.
     told = {"compensated": row.step} if done and by.error is None else {}
@@ -83,10 +82,24 @@ def fail(
         row,
         record,
         effects=move.effects,
-        error=move.advice + cause,
+        error=move.advice + _cause(row.step, move, by.error),
         step=move.step,
         index=None if move.step is None else saga.index(move.step),
         reason=move.going_back,
+        called=row.claimed and row.status is Status.RUNNING and not _probing(row),
     )
     raise_alarm(saga, landed(moved), move.advice)
     return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()
+
+
+def _probing(row: Row) -> bool:
+    return row.waiting_for is WaitingFor.PROBE
+
+
+def _cause(step: str, move: Fail, error: Exception | None) -> str:
+    """What led to it, beyond the advice; a step that asked for a person gave that itself."""
+    if error is None:
+        return ""
+    if isinstance(error, NeedsPerson) and plain(error.advice) == move.advice:
+        return f" (last error: {type(error).__name__}: {plain(error.code or step)})"
+    return f" (last error: {describe(error)})"

@@ -116,6 +116,8 @@ _FAIL = transition(
     "current_step = coalesce(%(step)s, current_step), "
     "step_index = coalesce(%(index)s, step_index), waiting_for = NULL, signal = NULL, "
     "not_before = NULL, completed_at = NULL, error_message = %(error)s, "
+    "call_ended_at = CASE WHEN %(called)s "
+    "THEN GREATEST(call_ended_at, clock_timestamp()) ELSE call_ended_at END, "
     "effects = effects || %(effects)s::jsonb, holds_key = holds_key OR NOT EXISTS ("
     "SELECT FROM saga_state AS other WHERE other.business_key = saga_state.business_key "
     "AND other.holds_key)"
@@ -133,10 +135,12 @@ def fail(
     step: str | None = None,
     index: int | None = None,
     reason: StopReason | None = None,
+    called: bool = False,
 ) -> Row | None:
     """Park the saga for a person. It keeps its business key, or takes it back if it is free.
 
-    With a ``reason`` it failed going back, at the compensation of ``step``. Raises IntegrityError
+    With a ``reason`` it failed going back, at the compensation of ``step``. ``called``: it was a
+    step's call to another system, which ended just now. Raises IntegrityError
     when another saga takes the key in this very moment: try again.
     """
     return move(
@@ -149,4 +153,5 @@ def fail(
         step=step,
         index=index,
         reason=reason,
+        called=called,
     )

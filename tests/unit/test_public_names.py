@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 PUBLIC = {
     *("BusinessKeyTaken", "CannotTell", "Conflict", "DefinitionError", "DidNotHappen", "Effect"),
     *("Engine", "ExtraProcess", "Forward", "Happened", "IdempotencyKey", "IdempotencyKeyReused"),
-    *("InvalidInput", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
+    *("InvalidInput", "NeedsPerson", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
     *("Saga", "SagaApp", "SagaError", "SagaNotFound", "StartError", "Started", "Status", "Step"),
     *("StepMisbehaved", "Timing", "TryAgain", "compensatable", "connect", "external"),
     *(
