@@ -24,6 +24,7 @@ from saga.database import busy, committing
 from saga.definition import Saga
 from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused, StartError
 from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
+from saga.late_success import take_note
 from saga.outbox import after_commit
 from saga.position import Status
 from saga.registry import Registry
@@ -203,6 +204,21 @@ class Engine:
             wakes = followup.publication
             after_commit(session, lambda: self.publish_or_leave(wakes))
         return received
+
+    def late_success(
+        self, session: Session, saga_id: UUID, *, key: str, actor: str | None = None
+    ) -> bool:
+        """Tell a saga from outside that the step of this idempotency key took effect after all.
+
+        Only what is verified, such as a provider's signed callback. Written inside the caller's
+        own transaction, and published by nobody: a saga that had gone back, or rests so, is FAILED
+        with an alarm; one that is under way finds out by itself. Also of an earlier generation of
+        the key. False: it says nothing new, and nothing is written; so for a repeat. Raises
+        SagaNotFound, SagaBusy, BadKey, or NotAllowedNow where the definition is unknown here, and
+        IntegrityError where another saga takes the business key just now: tell it again.
+        """
+        with busy(saga_id):
+            return take_note(self.runtime, session.connection(), saga_id, key=key, actor=actor)
 
     def run(self, task: str, saga_id: UUID, *, epoch: int, delivery: Delivery) -> Followup:
         """Do what a message asks, if it may; say what follows.

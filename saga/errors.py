@@ -16,6 +16,7 @@ SagaError
 │   └── AlreadySo              a pause that is there, or a resumption of what is not paused
 ├── InvalidInput               what is asked is never allowed: one field is wrong
 │   ├── BadSignal              its name, its payload or its id is not what the saga knows
+│   ├── BadKey                 an idempotency key that no step of the saga was called with
 │   └── BadIntervention        its reason, step, outcome, evidence or state cannot be
 ├── StepMisbehaved             a step did what only the engine may do
 ├── SignalMissed               what a step waited for did not come in time
@@ -189,6 +190,17 @@ class BadSignal(InvalidInput):
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(f"{field} {message}")
+
+
+class BadKey(InvalidInput):
+    """``key`` is none that a step of saga ``saga_id`` was called with."""
+
+    field = "key"
+
+    def __init__(self, saga_id: UUID, key: str) -> None:
+        self.saga_id = saga_id
+        self.key = key
+        super().__init__(f"{key!r} is no idempotency key of saga {saga_id}")
 
 
 class BadIntervention(InvalidInput):

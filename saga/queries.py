@@ -121,6 +121,16 @@ def has_settled(connection: Connection, saga_id: UUID, *, token: UUID) -> str | 
     return None if found is None else str(found)
 
 
+def has_told(connection: Connection, saga_id: UUID, *, key: str) -> bool:
+    """Whether it was written down before that the step of this key took effect after all."""
+    sql = (
+        "SELECT EXISTS (SELECT FROM saga_event WHERE saga_id = %(saga_id)s "
+        "AND kind IN ('late_success', 'failed') AND detail->>'key' = %(key)s)"
+    )
+    params = {"saga_id": str(saga_id), "key": key}
+    return bool(connection.exec_driver_sql(sql, params).scalar_one())
+
+
 _STARTED = "SELECT saga_id, status, input_hash FROM saga_state WHERE "
 
 

@@ -1,6 +1,6 @@
 """One row of ``saga_state`` in Python's types."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -93,6 +93,14 @@ class Row(Position):
     def key(self) -> IdempotencyKey:
         """The idempotency key of the step where the saga stands."""
         return self.key_of(self.step)
+
+    def step_of(self, key: str, steps: Iterable[str]) -> str | None:
+        """Which of these steps the key is of, in the generation used now or an earlier one."""
+        for step in steps:
+            for generation in range(1, self.generations.get(step, 1) + 1):
+                if key == IdempotencyKey.of(self.saga_id, step, generation=generation):
+                    return step
+        return None
 
     def key_of(self, step: str) -> IdempotencyKey:
         """The idempotency key of a step, in the generation that is used now."""

@@ -48,7 +48,7 @@ def receive(
     row = queries.lock(connection, saga_id)
     if row is None:
         raise SagaNotFound(saga_id)
-    saga = _definition(runtime.registry, row)
+    saga = definition_of(runtime.registry, row, "signal")
     values = _checked(saga, name, payload)
     key = _checked_id(signal_id)
     received = Received(saga_id=saga_id, signal_id=key, is_new=False)
@@ -66,11 +66,12 @@ def receive(
     return Received(saga_id=saga_id, signal_id=key, is_new=True), followup
 
 
-def _definition(registry: Registry, row: Row) -> Saga[Any]:
+def definition_of(registry: Registry, row: Row, what: str) -> Saga[Any]:
+    """The saga's definition, for ``what`` comes from outside. Raises NotAllowedNow without it."""
     saga = registry.find(row.saga_type, row.definition_version)
     if saga is None:
-        what = f"{row.saga_type} version {row.definition_version}"
-        raise NotAllowedNow(row.saga_id, "signal", row.status, f"{what} is not known here", ())
+        unknown = f"{row.saga_type} version {row.definition_version} is not known here"
+        raise NotAllowedNow(row.saga_id, what, row.status, unknown, ())
     return saga
 
 

@@ -6,6 +6,7 @@ in ``saga_state.current_step``, in Flower and in URLs; write them by hand and ne
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,9 @@ class Effect(StrEnum):
     COMPENSATION_FAILED = "compensation_failed"
 
 
+_KEY = re.compile(r"([0-9a-f]{32})-[0-9a-f]{8}-[1-9][0-9]*")
+
+
 class IdempotencyKey(str):
     """What makes a provider do an external step once, however often it is called.
 
@@ -41,6 +45,12 @@ class IdempotencyKey(str):
     def of(cls, saga_id: UUID, step: str, *, generation: int = 1) -> Self:
         digest = hashlib.sha256(step.encode()).hexdigest()[:8]
         return cls(f"{saga_id.hex}-{digest}-{generation}")
+
+    @staticmethod
+    def saga_id(text: str) -> UUID | None:
+        """Which saga a key is of; None for text that is no key. Any step of it, if there is one."""
+        parts = _KEY.fullmatch(text)
+        return None if parts is None else UUID(hex=parts[1])
 
 
 @dataclass(frozen=True)

@@ -95,11 +95,18 @@ def needs_person(saga: Saga[Any], at: Position, said: PersonNeeded, jitter: floa
     return go_back(saga, at, reason, {at.step: Effect.NOT_DONE if is_pivot else Effect.UNKNOWN})
 
 
+# Not started: an outsider knows better than a step that said it did nothing.
+_WENT_BACK = frozenset({Effect.COMPENSATED, Effect.NOT_DONE, Effect.NOT_STARTED})
+
+
 def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Move:
     effect = at.effect(step)
     if under_old_key:
         return _twice(at, step)
-    if effect in {Effect.COMPENSATED, Effect.NOT_DONE}:
+    if effect is Effect.DONE:
+        return Note()
+    went_forward = at.status is Status.RUNNING or at.failed_from is Status.RUNNING
+    if effect in _WENT_BACK and not went_forward:
         if at.status is Status.COMPENSATING and at.claimed:
             # A compensation is at work: it settles first, then sees the contradiction.
             return Note(effects={step: Effect.DONE}, alarm=contradiction(step))
@@ -111,6 +118,8 @@ def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Mov
     if at.waiting_for is WaitingFor.PROBE:
         # The probe may be on its way back with an answer that is older than this.
         return Note(effects={step: Effect.DONE})
+    if step == at.step and effect is not Effect.UNKNOWN:
+        return Note(effects={step: Effect.UNKNOWN})
     # RUNNING: the next attempt, with the same key, will find it. COMPLETED: known.
     return Note()
 

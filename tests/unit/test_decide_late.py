@@ -208,3 +208,40 @@ def test_while_the_new_key_is_being_used_the_success_of_the_old_one_is_alarmed()
 
     assert isinstance(move, Note)
     assert "under an earlier key" in str(move.alarm)
+
+
+def failed_forward(effect: Effect) -> At:
+    failed = at(refund, refund_call).knowing({refund_call: effect})
+    return failed.but(status=Status.FAILED, failed_from=Status.RUNNING)
+
+
+@pytest.mark.parametrize("effect", [Effect.NOT_STARTED, Effect.NOT_DONE, Effect.UNKNOWN])
+def test_a_saga_that_failed_going_forward_keeps_its_advice(effect: Effect) -> None:
+    """Nothing was taken back, so that nothing is contradicted."""
+    move = decide(refund, failed_forward(effect), LATE_REFUND)
+
+    assert isinstance(move, Note)
+    assert (move.effects, move.alarm is None) == ({refund_call.name: Effect.DONE}, False)
+
+
+def test_a_failed_saga_is_not_alarmed_about_what_it_knows() -> None:
+    assert decide(refund, failed_forward(Effect.DONE), LATE_REFUND) == Note()
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_what_said_that_it_did_nothing_is_in_doubt_when_others_know_better(claimed: bool) -> None:  # noqa: FBT001
+    calling = at(refund, refund_call).but(claimed=claimed)
+
+    assert decide(refund, calling, LATE_REFUND) == Note(effects={refund_call.name: Effect.UNKNOWN})
+
+
+def test_a_step_that_the_saga_has_not_come_to_is_not_in_doubt() -> None:
+    """Should it go back from here, nothing of that step would be taken back."""
+    assert decide(refund, at(refund, take), LATE_REFUND) == Note()
+
+
+def test_a_saga_that_went_back_over_a_step_that_did_nothing_needs_a_person_all_the_same() -> None:
+    at_rest = resting(refund, refund_call, Status.COMPENSATED, GAVE_UP)
+    at_rest = at_rest.knowing({refund_call: Effect.NOT_STARTED})
+
+    assert isinstance(decide(refund, at_rest, LATE_REFUND), Fail)

@@ -31,3 +31,26 @@ def test_a_key_belongs_to_one_saga_one_step_and_one_generation() -> None:
 
 def test_providers_take_a_key() -> None:
     assert re.fullmatch(r"[0-9a-z-]{1,64}", IdempotencyKey.of(uuid4(), "a." + "long_name" * 30))
+
+
+def test_a_key_tells_whose_it_is() -> None:
+    key = IdempotencyKey.of(SAGA_ID, "shop.pay", generation=12)
+
+    assert IdempotencyKey.saga_id(str(key)) == SAGA_ID
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "PAY20261122",
+        f"{SAGA_ID.hex}-05686ebe-0",
+        f"{SAGA_ID.hex}-05686ebe",
+        f"{SAGA_ID.hex}-05686ebe-1\n",
+        f"{SAGA_ID}-05686ebe-1",
+        f"x{SAGA_ID.hex}-05686ebe-1",
+        f"{SAGA_ID.hex}-05686ebe-\u0661",
+    ],
+)
+def test_other_text_is_no_key(text: str) -> None:
+    assert IdempotencyKey.saga_id(text) is None
