@@ -12,6 +12,7 @@ from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
 from workflows import RefundInput, refund, request_refund
+from workflows.reconciliation import LIMIT, RECONCILE, Reconciler
 
 if TYPE_CHECKING:
     import typer
@@ -37,6 +38,17 @@ engine = Engine(
     timing=settings.timing,
 )
 register(celery, engine)
+
+
+def reconcile() -> None:
+    """Compare some refunds with their providers' books."""
+    Reconciler(engine).scan()
+
+
+# Lost with its worker, it is lost: beat sends the next one.
+celery.task(
+    reconcile, name=RECONCILE, shared=False, acks_late=False, time_limit=LIMIT.total_seconds()
+)
 
 
 def _migrations() -> "Config":

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     payment_refund_first_retry_seconds: float = Field(2, gt=0)
     payment_refund_poll_seconds: float = Field(10, gt=0)
 
+    payment_reconcile_seconds: float = Field(300, gt=0)
+
+    @cached_property
+    def reconcile_every(self) -> timedelta:
+        return timedelta(seconds=self.payment_reconcile_seconds)
+
     @cached_property
     def timing(self) -> Timing:
         return Timing(

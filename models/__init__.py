@@ -6,10 +6,12 @@ from models.order import Order, OrderStatus
 from models.order_view import OrderView
 from models.payment import Payment, PaymentMethod, PaymentStatus, Refund
 from models.payment_view import PaymentView
+from models.refund_check import Difference, RefundCheck
 from models.refund_state import RefundState
 
 __all__ = [
     "Base",
+    "Difference",
     "Order",
     "OrderStatus",
     "OrderView",
@@ -18,6 +20,7 @@ __all__ = [
     "PaymentStatus",
     "PaymentView",
     "Refund",
+    "RefundCheck",
     "RefundState",
     "decimal_text",
 ]
