@@ -8,6 +8,7 @@ import uvicorn
 
 from gateways.payments.sandbox.books import Books
 from gateways.payments.sandbox.connection import SandboxProtocol
+from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.server import sandbox
 
 
@@ -19,11 +20,14 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address; 127.0.0.1 unless given")
     parser.add_argument("--port", type=int, required=True, help="the port")
     parser.add_argument("--books", type=Path, required=True, help="the SQLite file of its books")
+    parser.add_argument("--keys", type=Path, help="the folder of its keys; beside the books")
     arguments = parser.parse_args()
+    # Before it listens: who sees it answer may read them.
+    keys = key_ring(arguments.keys or arguments.books.with_name("keys"))
 
     _allow_many_connections()
     uvicorn.run(
-        sandbox(Books(arguments.books)),
+        sandbox(Books(arguments.books), keys),
         host=arguments.host,
         port=arguments.port,
         http=SandboxProtocol,

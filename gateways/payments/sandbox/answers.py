@@ -4,32 +4,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from gateways.payments.gateway import RefundStatus
-from gateways.payments.sandbox.entries import Refund, Rejection
-
-
-def answer(answer: Refund | Rejection) -> Response:
-    match answer:
-        case Refund():
-            return JSONResponse(answer.as_json())
-        case Rejection():
-            return error(answer.http_status, answer.code, answer.message)
-
-
-def found(refund: Refund | None, *, shown_as: RefundStatus | None = None) -> Response:
-    if refund is None:
-        return error(404, "REFUND_NOT_FOUND", "there is no such refund")
-    answer = refund.as_json()
-    return JSONResponse(answer if shown_as is None else answer | {"status": shown_as.value})
-
-
-def refused() -> Response:
-    return error(400, "REFUSED", "the provider does not do this")
-
-
-def system_error() -> Response:
-    return error(500, "SYSTEM_ERROR", "something broke; try again")
-
 
 def error(http_status: int, code: str, message: str) -> Response:
     return JSONResponse({"code": code, "message": message}, status_code=http_status)

@@ -9,15 +9,27 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from uuid import uuid4
 
-from gateways.payments.gateway import RefundRequest, RefundStatus
-from gateways.payments.money import from_minor
-from gateways.payments.sandbox.entries import Callback, Payment, Refund, Rejection
-from gateways.payments.sandbox.schema import SCHEMA
+from gateways.payments.gateway import RefundStatus
+from gateways.payments.sandbox.entries import (
+    Callback,
+    Payment,
+    Refund,
+    RefundOrder,
+    Rejection,
+)
+from gateways.payments.sandbox.rules import is_over, is_same, rejection
+from gateways.payments.sandbox.schema import upgrade
 
 _CALLBACK_ATTEMPTS = 6
-_SELECT = "SELECT refund.*, requests FROM refund JOIN request USING (refund_no)"
+_SELECT = """
+    SELECT refund.*, refund.rowid AS number, requests, method, paid.amount_minor AS payment_minor
+    FROM refund JOIN request USING (refund_no)
+    JOIN payment AS paid ON paid.payment_no = refund.payment_no
+"""
 
 
 class Books:
@@ -28,10 +40,11 @@ class Books:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._sql = sqlite3.connect(file, isolation_level=None, timeout=10)
         self._sql.row_factory = sqlite3.Row
+        self._sql.create_function("new_event_id", 0, lambda: str(uuid4()))
         self._sql.execute("PRAGMA journal_mode = WAL")
         self._sql.execute("PRAGMA synchronous = FULL")
         self._sql.execute("PRAGMA foreign_keys = ON")
-        self._sql.executescript(SCHEMA)
+        upgrade(self._sql)
 
     def close(self) -> None:
         self._sql.close()
@@ -46,26 +59,24 @@ class Books:
                 payment.payment_no
                 for payment in payments
                 if (known := self._payment(payment.payment_no)) is not None
-                and (known["amount_minor"], known["method"])
-                != (payment.amount_minor, payment.method)
+                and (known.amount_minor, known.method) != (payment.amount_minor, payment.method)
             ]
             if not others:
                 self._sql.executemany(
-                    "INSERT INTO payment VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                    [
-                        (payment.payment_no, payment.amount_minor, payment.method)
-                        for payment in payments
-                    ],
+                    "INSERT INTO payment VALUES (:payment_no, :amount_minor, :method, :notify_url)"
+                    " ON CONFLICT (payment_no) DO UPDATE"
+                    " SET notify_url = coalesce(excluded.notify_url, notify_url)",
+                    [asdict(payment) for payment in payments],
                 )
         return others
 
-    def count(self, order: RefundRequest) -> None:
+    def count(self, order: RefundOrder) -> None:
         """Count a request that does nothing, or nothing yet."""
         with self._writing():
             self._count(order)
 
     def refund(
-        self, order: RefundRequest, *, counted: bool = False, final_in_seconds: float | None = None
+        self, order: RefundOrder, *, counted: bool = False, final_in_seconds: float | None = None
     ) -> Refund | Rejection:
         """Refund at once, or as PROCESSING that becomes SUCCESS after `final_in_seconds`.
 
@@ -78,44 +89,39 @@ class Books:
             due_at = None if final_in_seconds is None else now + final_in_seconds
             return self._perform(order, due_at)
 
-    def refund_later(self, order: RefundRequest, *, seconds: float) -> None:
+    def refund_later(self, order: RefundOrder, *, seconds: float) -> None:
         """Count the request now and refund after `seconds`, if the rules allow it then."""
         with self._writing() as now:
             self._count(order)
             self._sql.execute(
-                "INSERT INTO late_refund (refund_no, payment_no, amount_minor, reason, due_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (
-                    order.refund_no,
-                    order.payment_no,
-                    order.amount_minor,
-                    order.reason,
-                    now + seconds,
-                ),
+                "INSERT INTO late_refund (refund_no, payment_no, method, payment_minor,"
+                " amount_minor, reason, notify_url, due_at) VALUES (:refund_no, :payment_no,"
+                " :method, :payment_minor, :amount_minor, :reason, :notify_url, :due_at)",
+                asdict(order) | {"due_at": now + seconds},
             )
 
     def decide(self, refund_no: str, status: RefundStatus) -> Refund | None:
         """Give a refund that is not final another status; None: there is none such.
 
-        It stays so: nothing that was due changes it. A final status is called back.
+        It stays so: nothing that was due changes it. All but PROCESSING is called back.
         """
         with self._writing() as now:
             decided = self._sql.execute(
-                "UPDATE refund SET status = ?, due_at = NULL,"
-                " callback_at = iif(notify_url IS NULL OR ?, NULL, ?)"
-                " WHERE refund_no = ? AND status IN ('PROCESSING', 'ABNORMAL')",
-                (
-                    status.value,
-                    status not in (RefundStatus.SUCCESS, RefundStatus.CLOSED),
-                    now,
-                    refund_no,
-                ),
+                "UPDATE refund SET status = :status, due_at = NULL,"
+                " done_at = iif(:status = 'SUCCESS', :now, NULL),"
+                " callback_at = iif(notify_url IS NULL OR :status = 'PROCESSING', NULL, :now),"
+                " callback_attempts = 0, event_id = new_event_id()"
+                " WHERE refund_no = :refund_no AND status IN ('PROCESSING', 'ABNORMAL')",
+                {"status": status.value, "now": now, "refund_no": refund_no},
             )
             return self._find(refund_no) if decided.rowcount else None
 
     def find(self, refund_no: str) -> Refund | None:
         self.settle()
         return self._find(refund_no)
+
+    def payment(self, payment_no: str) -> Payment | None:
+        return self._payment(payment_no)
 
     def payment_of(self, refund_no: str) -> str | None:
         """Return the payment that a refund number was last asked for, done or not."""
@@ -141,21 +147,38 @@ class Books:
             with self._writing():
                 pass
 
+    def refunded(self, payment_no: str) -> int:
+        """Return what was refunded of a payment in all, in fen."""
+        row = self._sql.execute(
+            "SELECT coalesce(sum(amount_minor), 0) FROM refund"
+            " WHERE payment_no = ? AND status = 'SUCCESS'",
+            (payment_no,),
+        ).fetchone()
+        return int(row[0])
+
     def callbacks_due(self, *, limit: int) -> list[Callback]:
         self.settle()
         rows = self._sql.execute(
             f"{_SELECT} WHERE callback_at <= ? ORDER BY callback_at LIMIT ?", (self._clock(), limit)
         )
-        return [Callback(_refund(row), row["notify_url"]) for row in rows]
+        return [
+            Callback(
+                _refund(row), row["notify_url"], row["event_id"], self.refunded(row["payment_no"])
+            )
+            for row in rows.fetchall()
+        ]
 
-    def callback_ended(self, refund_no: str, *, delivered: bool) -> None:
-        """Forget a delivered callback; one that failed comes again 1, 2, 4, 8, 16 s later."""
+    def callback_ended(self, event_id: str, *, delivered: bool) -> None:
+        """Forget a delivered callback; one that failed comes again 1, 2, 4, 8, 16 s later.
+
+        One that a newer event of its refund has replaced does not.
+        """
         with self._writing() as now:
             self._sql.execute(
                 "UPDATE refund SET callback_attempts = callback_attempts + 1, callback_at = CASE"
                 " WHEN ? OR callback_attempts + 1 >= ? THEN NULL"
-                " ELSE ? + (1 << callback_attempts) END WHERE refund_no = ?",
-                (delivered, _CALLBACK_ATTEMPTS, now, refund_no),
+                " ELSE ? + (1 << callback_attempts) END WHERE event_id = ?",
+                (delivered, _CALLBACK_ATTEMPTS, now, event_id),
             )
 
     @contextmanager
@@ -175,58 +198,51 @@ class Books:
 
     def _settle(self, now: float) -> None:
         self._sql.execute(
-            "UPDATE refund SET status = 'SUCCESS', due_at = NULL,"
-            " callback_at = iif(notify_url IS NULL, NULL, due_at) WHERE due_at <= ?",
+            "UPDATE refund SET status = 'SUCCESS', done_at = due_at, due_at = NULL,"
+            " callback_at = iif(notify_url IS NULL, NULL, due_at), event_id = new_event_id()"
+            " WHERE due_at <= ?",
             (now,),
         )
         late = self._sql.execute(
             "SELECT * FROM late_refund WHERE due_at <= ? ORDER BY due_at, id", (now,)
         ).fetchall()
         for row in late:
-            self._perform(_late(row), None)
+            done = self._perform(_late(row), None)
+            if isinstance(done, Refund) and done.new:
+                # Who was cut off is told like everybody who got no final answer.
+                self._sql.execute(
+                    "UPDATE refund SET callback_at = iif(notify_url IS NULL, NULL, ?)"
+                    " WHERE refund_no = ?",
+                    (row["due_at"], done.refund_no),
+                )
             self._sql.execute("DELETE FROM late_refund WHERE id = ?", (row["id"],))
 
-    def _perform(self, order: RefundRequest, due_at: float | None) -> Refund | Rejection:
+    def _perform(self, order: RefundOrder, due_at: float | None) -> Refund | Rejection:
         found = self._find(order.refund_no)
         if found is not None:
-            if (found.payment_no, found.amount_minor) == (order.payment_no, order.amount_minor):
+            if not is_same(order, found):
+                return Rejection.ANOTHER_REFUND
+            if not is_over(found):
                 return found
-            return Rejection(
-                400,
-                "INVALID_REQUEST",
-                f"refund {found.refund_no} is of {from_minor(found.amount_minor)} for payment"
-                f" {found.payment_no}; use a new refundNo for another refund",
-            )
+            self._sql.execute("DELETE FROM refund WHERE refund_no = ?", (order.refund_no,))
         payment = self._payment(order.payment_no)
-        if payment is None:
-            return Rejection(404, "PAYMENT_NOT_FOUND", f"there is no payment {order.payment_no}")
-        left = payment["amount_minor"] - self._taken(order.payment_no)
-        if order.amount_minor > left:
-            return Rejection(
-                400,
-                "AMOUNT_EXCEEDED",
-                f"{from_minor(left)} is left of payment {order.payment_no},"
-                f" {from_minor(order.amount_minor)} was asked for",
-            )
-        status = RefundStatus.SUCCESS if due_at is None else RefundStatus.PROCESSING
+        rejected = rejection(order, payment, taken_minor=self._taken(order.payment_no))
+        if rejected is not None or payment is None:
+            return rejected or Rejection.UNKNOWN_PAYMENT
+        now = self._clock()
         self._sql.execute(
             "INSERT INTO refund (refund_no, payment_no, amount_minor, reason, notify_url, status,"
-            " due_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                order.refund_no,
-                order.payment_no,
-                order.amount_minor,
-                order.reason,
-                order.notify_url,
-                status.value,
-                due_at,
-            ),
+            " due_at, created_at, done_at, event_id) VALUES (:refund_no, :payment_no,"
+            " :amount_minor, :reason, coalesce(:notify_url, :payment_url),"
+            " iif(:due_at IS NULL, 'SUCCESS', 'PROCESSING'), :due_at, :now,"
+            " iif(:due_at IS NULL, :now, NULL), new_event_id())",
+            asdict(order) | {"due_at": due_at, "now": now, "payment_url": payment.notify_url},
         )
         done = self._find(order.refund_no)
         assert done is not None
-        return done
+        return replace(done, new=True)
 
-    def _count(self, order: RefundRequest) -> None:
+    def _count(self, order: RefundOrder) -> None:
         self._sql.execute(
             "INSERT INTO request VALUES (?, ?, 1) ON CONFLICT (refund_no) DO UPDATE"
             " SET requests = requests + 1, payment_no = excluded.payment_no",
@@ -237,11 +253,11 @@ class Books:
         row = self._sql.execute(f"{_SELECT} WHERE refund_no = ?", (refund_no,)).fetchone()
         return None if row is None else _refund(row)
 
-    def _payment(self, payment_no: str) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._sql.execute(
-            "SELECT amount_minor, method FROM payment WHERE payment_no = ?", (payment_no,)
+    def _payment(self, payment_no: str) -> Payment | None:
+        row = self._sql.execute(
+            "SELECT * FROM payment WHERE payment_no = ?", (payment_no,)
         ).fetchone()
-        return row
+        return None if row is None else Payment(**row)
 
     def _taken(self, payment_no: str) -> int:
         """Return what has left the payment or is on its way."""
@@ -255,20 +271,19 @@ class Books:
 
 def _refund(row: sqlite3.Row) -> Refund:
     return Refund(
+        number=row["number"],
         refund_no=row["refund_no"],
         payment_no=row["payment_no"],
+        method=row["method"],
+        payment_minor=row["payment_minor"],
         amount_minor=row["amount_minor"],
         status=RefundStatus(row["status"]),
         requests=row["requests"],
+        created_at=row["created_at"],
+        done_at=row["done_at"],
     )
 
 
-def _late(row: sqlite3.Row) -> RefundRequest:
-    return RefundRequest(
-        refund_no=row["refund_no"],
-        payment_no=row["payment_no"],
-        payment_minor=row["amount_minor"],
-        amount_minor=row["amount_minor"],
-        currency="CNY",
-        reason=row["reason"],
-    )
+def _late(row: sqlite3.Row) -> RefundOrder:
+    asked = dict(row)
+    return RefundOrder(**{each.name: asked[each.name] for each in fields(RefundOrder)})

@@ -10,14 +10,18 @@ class Operation(StrEnum):
 
 
 class Kind(StrEnum):
-    """What goes wrong. S is the fault's `seconds`.
+    """What goes wrong. S is the fault's `seconds`; docs/reference/sandbox.md has the answers.
 
     A query changes nothing, so there ``late`` cuts at once, both errors answer 500, and
     ``processing`` answers PROCESSING whatever the books say.
     """
 
     REFUSE = "refuse"
-    """400 REFUSED, not done."""
+    """Refused, not done."""
+    NOT_ENOUGH = "not_enough"
+    """The merchant's account is empty, not done."""
+    BUSY = "busy"
+    """Too many requests, not done."""
     ERROR_BEFORE = "error_before"
     """500, not done."""
     ERROR_AFTER = "error_after"
@@ -27,9 +31,11 @@ class Kind(StrEnum):
     SLOW = "slow"
     """Done after S, answers."""
     LATE = "late"
-    """Cut at once, done S later."""
+    """Cut at once, done S later, then a callback."""
     PROCESSING = "processing"
     """PROCESSING for S, then SUCCESS and a callback."""
+    NONSENSE = "nonsense"
+    """Done, then an answer that is not signed and says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,82 +1,65 @@
-"""The provider's API: refunds are asked for and asked after, and go wrong as ordered."""
-
-import asyncio
+"""The sandbox's former wire: no signatures, and the same for all providers."""
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from pydantic import AnyHttpUrl, Field
 
-from gateways.payments.gateway import RefundRequest, RefundStatus
-from gateways.payments.sandbox.answers import answer, found, refused, system_error
+from gateways.payments.sandbox.answers import error
 from gateways.payments.sandbox.books import Books
 from gateways.payments.sandbox.connection import HangUp
-from gateways.payments.sandbox.faults import Fault, FaultQueue, Kind, Operation
-from gateways.payments.sandbox.wire import RefundOrder
+from gateways.payments.sandbox.counter import Counter
+from gateways.payments.sandbox.entries import Refund, RefundOrder, Rejection, Trouble
+from gateways.payments.sandbox.wire import Minor, Number, Wire
 
 
-def refund_routes(books: Books, faults: FaultQueue) -> APIRouter:
-    """Return the routes under /refunds.
+class _Order(Wire):
+    refund_no: Number
+    payment_no: Number
+    amount: Minor
+    reason: str = Field(max_length=500)
+    notify_url: AnyHttpUrl | None = None
 
-    They call the books straight from the event loop: a transaction takes milliseconds, and
-    one thread makes them come one after the other.
-    """
+
+def refund_routes(counter: Counter, books: Books) -> APIRouter:
     routes = APIRouter(prefix="/refunds")
 
+    def method_of(payment_no: str | None) -> str:
+        payment = None if payment_no is None else books.payment(payment_no)
+        return "wechat" if payment is None else payment.method
+
     @routes.post("")
-    async def refund(wire: RefundOrder) -> Response:
-        order = wire.request()
-        fault = faults.take(Operation.REFUND, order.payment_no)
-        if fault is None:
-            return answer(books.refund(order))
-        return await _refund_wrongly(books, order, fault)
+    async def refund(wire: _Order) -> Response:
+        order = RefundOrder(
+            method=method_of(wire.payment_no),
+            refund_no=wire.refund_no,
+            payment_no=wire.payment_no,
+            amount_minor=wire.amount,
+            reason=wire.reason,
+        )
+        return _answer(await counter.refund(order))
 
     @routes.get("/{refund_no}")
     async def find_refund(refund_no: str) -> Response:
-        fault = faults.take(Operation.QUERY, books.payment_of(refund_no))
-        if fault is None:
-            return found(books.find(refund_no))
-        return await _find_wrongly(books, refund_no, fault)
+        return _answer(await counter.find(method_of(books.payment_of(refund_no)), refund_no))
 
     return routes
 
 
-async def _refund_wrongly(books: Books, order: RefundRequest, fault: Fault) -> Response:
-    match fault.kind:
-        case Kind.REFUSE:
-            books.count(order)
-            return refused()
-        case Kind.ERROR_BEFORE:
-            books.count(order)
-            return system_error()
-        case Kind.ERROR_AFTER:
-            books.refund(order)
-            return system_error()
-        case Kind.HANG:
-            books.count(order)
-            await asyncio.sleep(fault.seconds)
+def _answer(answer: Refund | Rejection | Trouble | None) -> Response:
+    match answer:
+        case Refund():
+            return JSONResponse(answer.as_json())
+        case None:
+            return error(404, "REFUND_NOT_FOUND", "there is no such refund")
+        case Trouble.CUT:
             return HangUp()
-        case Kind.SLOW:
-            books.count(order)
-            await asyncio.sleep(fault.seconds)
-            return answer(books.refund(order, counted=True))
-        case Kind.LATE:
-            books.refund_later(order, seconds=fault.seconds)
-            return HangUp()
-        case Kind.PROCESSING:
-            return answer(books.refund(order, final_in_seconds=fault.seconds))
-
-
-async def _find_wrongly(books: Books, refund_no: str, fault: Fault) -> Response:
-    match fault.kind:
-        case Kind.REFUSE:
-            return refused()
-        case Kind.ERROR_BEFORE | Kind.ERROR_AFTER:
-            return system_error()
-        case Kind.HANG:
-            await asyncio.sleep(fault.seconds)
-            return HangUp()
-        case Kind.SLOW:
-            await asyncio.sleep(fault.seconds)
-            return found(books.find(refund_no))
-        case Kind.LATE:
-            return HangUp()
-        case Kind.PROCESSING:
-            return found(books.find(refund_no), shown_as=RefundStatus.PROCESSING)
+        case Trouble():
+            return error(500, "SYSTEM_ERROR", "something broke; try again")
+        case Rejection.UNKNOWN_PAYMENT:
+            return error(404, "PAYMENT_NOT_FOUND", answer)
+        case Rejection.TOO_MUCH:
+            return error(400, "AMOUNT_EXCEEDED", answer)
+        case Rejection.REFUSED:
+            return error(400, "REFUSED", answer)
+        case Rejection():
+            return error(400, "INVALID_REQUEST", answer)

@@ -1,6 +1,8 @@
 """The tables of the provider's books."""
 
-SCHEMA = """
+import sqlite3
+
+_TABLES = """
 CREATE TABLE IF NOT EXISTS payment (
     payment_no   TEXT PRIMARY KEY,
     amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
@@ -38,3 +40,23 @@ CREATE TABLE IF NOT EXISTS request (
     requests   INTEGER NOT NULL
 ) STRICT;
 """
+
+_WIRES = """
+ALTER TABLE payment ADD COLUMN notify_url TEXT;
+ALTER TABLE refund ADD COLUMN created_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE refund ADD COLUMN done_at REAL;
+ALTER TABLE refund ADD COLUMN event_id TEXT;
+ALTER TABLE late_refund ADD COLUMN method TEXT NOT NULL DEFAULT 'wechat';
+ALTER TABLE late_refund ADD COLUMN payment_minor INTEGER;
+ALTER TABLE late_refund ADD COLUMN notify_url TEXT;
+"""
+
+_STEPS = (_TABLES, _WIRES)
+
+
+def upgrade(sql: sqlite3.Connection) -> None:
+    """Bring the books of any earlier release to these tables; a second call does nothing."""
+    [version] = sql.execute("PRAGMA user_version").fetchone()
+    for number, step in enumerate(_STEPS[version:], start=version + 1):
+        # Both or none: a step that is done twice would fail.
+        sql.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT;")

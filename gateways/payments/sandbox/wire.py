@@ -1,11 +1,11 @@
-"""What is sent to the provider, checked at the border."""
+"""What is sent to the routes under /control, checked at the border."""
 
 from typing import Annotated, Any
 
 from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from gateways.payments.gateway import RefundRequest, RefundStatus
+from gateways.payments.gateway import RefundStatus
 from gateways.payments.money import to_minor
 from gateways.payments.sandbox.entries import Payment
 from gateways.payments.sandbox.faults import Fault, Kind, Operation
@@ -27,49 +27,36 @@ Number = Annotated[str, Field(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\z")]
 """A refund's or a payment's number, by WeChat Pay's rule for out_refund_no."""
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
 
-class RefundOrder(_Wire):
-    refund_no: Number
+class PaymentNotice(Wire):
     payment_no: Number
     amount: Minor
-    reason: str = Field(max_length=500)
+    method: str = Field(min_length=1, max_length=32)
     notify_url: AnyHttpUrl | None = None
 
-    def request(self) -> RefundRequest:
-        return RefundRequest(
-            refund_no=self.refund_no,
+    def payment(self) -> Payment:
+        return Payment(
             payment_no=self.payment_no,
-            payment_minor=self.amount,
             amount_minor=self.amount,
-            currency="CNY",
-            reason=self.reason,
+            method=self.method,
             notify_url=None if self.notify_url is None else str(self.notify_url),
         )
 
 
-class PaymentNotice(_Wire):
-    payment_no: Number
-    amount: Minor
-    method: str = Field(min_length=1, max_length=32)
-
-    def payment(self) -> Payment:
-        return Payment(payment_no=self.payment_no, amount_minor=self.amount, method=self.method)
-
-
-class PaymentNotices(_Wire):
+class PaymentNotices(Wire):
     payments: list[PaymentNotice]
 
 
-class Decision(_Wire):
+class Decision(Wire):
     """What the provider's own people decide on a refund that is not final."""
 
     status: RefundStatus
 
 
-class FaultOrder(_Wire):
+class FaultOrder(Wire):
     operation: Operation
     kind: Kind
     times: int = Field(default=1, ge=1, le=1_000_000)

@@ -14,6 +14,8 @@ import uvicorn
 
 from gateways.payments.sandbox.books import Books
 from gateways.payments.sandbox.connection import SandboxProtocol
+from gateways.payments.sandbox.keys import key_ring
+from gateways.payments.sandbox.merchant import environment
 from gateways.payments.sandbox.server import sandbox
 
 
@@ -30,9 +32,10 @@ class Clock:
 class Sandbox:
     """What tests and auditors use of it."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, keys: Path) -> None:
         self.url = url
         self.clock = clock
+        self.environment = environment(url, keys)
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def know(self, payment_no: str, amount: str) -> None:
@@ -59,11 +62,12 @@ class Sandbox:
 @contextmanager
 def open_sandbox(folder: Path) -> Iterator[Sandbox]:
     clock = Clock()
+    keys = folder / "keys"
     served: list[uvicorn.Server] = []
 
     def serve() -> None:
         # SQLite is to be used in the thread that opened it.
-        app = sandbox(Books(folder / "books.sqlite", clock=clock))
+        app = sandbox(Books(folder / "books.sqlite", clock=clock), key_ring(keys))
         config = uvicorn.Config(app, port=0, http=SandboxProtocol, ws="none", log_config=None)
         served.append(uvicorn.Server(config))
         served[0].run()
@@ -73,7 +77,7 @@ def open_sandbox(folder: Path) -> Iterator[Sandbox]:
     while not (served and served[0].started):
         time.sleep(0.005)
     port = served[0].servers[0].sockets[0].getsockname()[1]
-    opened = Sandbox(f"http://127.0.0.1:{port}", clock)
+    opened = Sandbox(f"http://127.0.0.1:{port}", clock, keys)
     try:
         yield opened
     finally:
