@@ -1,8 +1,9 @@
-"""The application's own commands, beside the engine's: ``saga seed`` and ``saga demo``."""
+"""The application's own commands, beside the engine's, such as ``saga seed``."""
 
 import typer
 
 from commands.demo import demo
+from commands.reconcile import reconcile
 from commands.seed import seed
 
 __all__ = ["register"]
@@ -11,4 +12,5 @@ __all__ = ["register"]
 def register(root: typer.Typer) -> None:
     """Add the commands to the ``saga`` command."""
     root.command()(seed)
+    root.command()(reconcile)
     root.command()(demo)

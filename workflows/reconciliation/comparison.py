@@ -20,7 +20,8 @@ MEANING = {
 }
 
 ADVICE = {
-    Difference.NOT_BOOKED: "resolve the saga: its refund is done, let it go forward and book it",
+    Difference.NOT_BOOKED: "book it by hand and resolve the saga as done, or get the money back "
+    "and resolve it as not done",
     Difference.REFUNDED_TWICE: "ask the customer for the second one, or book the loss",
     Difference.NOT_REFUNDED: "look at the provider's own pages; refund again, or correct the "
     "payment",

@@ -1,0 +1,568 @@
+"""Refunds beside their providers' books: every way to differ is found, alarmed and cleared."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from commands.reconcile import reconcile
+from gateways.payments import (
+    PaymentGateway,
+    RefundAnswer,
+    RefundNotice,
+    RefundRefused,
+    RefundRequest,
+    RefundStatus,
+)
+from gateways.payments.wallet import WalletGateway
+from models import Order, Payment
+from saga import IdempotencyKey, Operator, Outcome, connect
+from saga.cli.errors import UsageError
+from tests.integration.by_hand import ByHand
+from tests.integration.test_cli import NOBODY, Shell, environment
+from workflows import RefundInput, refund, request_refund
+from workflows.reconciliation import OnFile, Reconciled, Reconciler, on_file
+
+pytestmark = pytest.mark.integration
+
+TABLES = (
+    *("refund_checks", "refunds", "payments", "orders", "wallet_entry"),
+    *("saga_state", "saga_event", "saga_signal", "saga_pause"),
+)
+STEP = "payment_refund.call_provider_refund"
+FULL = 100_00
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Provider:
+    """A provider whose books a test may write. ``asked`` are the numbers it was asked about."""
+
+    books: dict[str, RefundAnswer] = field(default_factory=dict)
+    refuses: bool = False
+    silent: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    def refund(self, request: RefundRequest) -> RefundAnswer:
+        if self.refuses:
+            raise RefundRefused("NO", "it does not want to")
+        self.write(request.refund_no, RefundStatus.SUCCESS, request.amount_minor)
+        return self.books[request.refund_no]
+
+    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
+        assert payment_no.startswith("PAY")
+        self.asked.append(refund_no)
+        self.meanwhile()
+        if refund_no in self.silent:
+            raise TimeoutError("it says nothing")
+        return self.books.get(refund_no)
+
+    def verify_callback(
+        self,
+        headers: Mapping[str, str],  # noqa: ARG002
+        body: bytes,  # noqa: ARG002
+        *,
+        now: datetime,  # noqa: ARG002
+    ) -> RefundNotice | None:
+        raise AssertionError
+
+    def write(self, number: str, status: RefundStatus, amount_minor: int = FULL) -> None:
+        self.books[number] = RefundAnswer(
+            refund_no=number, status=status, amount_minor=amount_minor, raw={}
+        )
+
+
+class Office(ByHand):
+    """Where refunds are worked by hand, and reconciled."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, refund)
+        self.provider = Provider()
+        self.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+
+    def door(self, method: str) -> PaymentGateway:
+        return WalletGateway(self.database) if method == "balance" else self.provider
+
+    def paid(self, method: str = "wechat") -> str:
+        with Session(self.database) as session, session.begin():
+            order = Order(user_id="user", amount_minor=FULL, status="paid")
+            session.add(order)
+            session.flush()
+            payment = Payment(
+                payment_no=f"PAY{uuid4().int}",
+                order_id=order.id,
+                user_id="user",
+                method=method,
+                amount_minor=FULL,
+                status="success",
+            )
+            session.add(payment)
+            session.flush()
+            return payment.id
+
+    def start(self, payment_id: str, amount: str = "100.00") -> UUID:
+        asked = RefundInput(payment_id=payment_id, amount=Decimal(amount), reason="a test")
+        with Session(self.database) as session, session.begin():
+            return request_refund(self.engine, session, asked).saga_id
+
+    def completed(self, method: str = "wechat") -> UUID:
+        saga_id = self.start(self.paid(method))
+        self.work_off()
+        assert self.status(saga_id) == "COMPLETED"
+        return saga_id
+
+    def compensated(self, payment_id: str | None = None) -> UUID:
+        saga_id = self.start(payment_id or self.paid())
+        self.provider.refuses = True
+        self.work_off()
+        self.provider.refuses = False
+        assert self.status(saga_id) == "COMPENSATED"
+        return saga_id
+
+    def run(self, **bounds: Any) -> Reconciled:
+        return Reconciler(self.engine, door=self.door).run(**bounds)
+
+    def on_file(self) -> list[OnFile]:
+        with Session(self.database) as session:
+            return on_file(session)
+
+    def found(self) -> list[tuple[str, str]]:
+        """The differences on file, with the number's generation."""
+        return [(found.refund_no[-1], found.difference.value) for found in self.on_file()]
+
+    def resolve(self, saga_id: UUID, outcome: Outcome) -> None:
+        """Let a person say what became of the whole saga."""
+        Operator(self.engine, actor="ann").resolve(
+            saga_id, outcome=outcome, evidence="I asked", reason="a test"
+        )
+
+    def give_new_number(self) -> None:
+        """What a person's retry does after the provider's word that the first one is closed."""
+        self.execute(
+            "UPDATE saga_state SET generations = jsonb_build_object(:step, 2)", {"step": STEP}
+        )
+
+    def book(self, saga_id: UUID) -> None:
+        """What a person writes who books a refund by hand."""
+        self.execute(
+            "INSERT INTO refunds (refund_no, payment_id, amount_minor, reason, answer) SELECT "
+            ":key, id, :amount, 'by hand', '{}' FROM payments; UPDATE payments SET "
+            "refunded_minor = :amount, status = 'refunded'",
+            {"key": key(saga_id), "amount": FULL},
+        )
+
+
+@pytest.fixture(scope="module")
+def office_url(new_database: Callable[[], str]) -> str:
+    return new_database()
+
+
+@pytest.fixture(scope="module")
+def office_database(office_url: str) -> Iterator[Database]:
+    database = connect(office_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def office(office_database: Database, monkeypatch: pytest.MonkeyPatch) -> Office:
+    office = Office(office_database)
+    monkeypatch.setattr("tasks.payment_refund.payment_gateway", office.door)
+    return office
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    heard: list[dict[str, Any]] = []
+
+    class Log:
+        def error(self, event: str, **said: Any) -> None:
+            assert event == "alarm"
+            heard.append(said)
+
+    monkeypatch.setattr("workflows.reconciliation.checks.log", Log())
+    return heard
+
+
+def key(saga_id: UUID, generation: int = 1) -> IdempotencyKey:
+    return IdempotencyKey.of(saga_id, STEP, generation=generation)
+
+
+def test_what_agrees_is_no_difference(office: Office, alarms: list[dict[str, Any]]) -> None:
+    booked, gone_back, by_wallet = (
+        office.completed(),
+        office.compensated(),
+        office.completed("balance"),
+    )
+
+    done = office.run()
+
+    assert (done.checked, done.under_way, done.not_answered) == (3, 0, 0)
+    assert set(office.provider.asked) == {key(booked), key(gone_back)}
+    assert key(by_wallet) not in office.provider.books
+    assert (office.on_file(), alarms) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "difference"),
+    [
+        (None, "not_refunded"),
+        (RefundStatus.CLOSED, "not_refunded"),
+        (RefundStatus.PROCESSING, "not_final"),
+        (RefundStatus.ABNORMAL, "not_final"),
+    ],
+)
+def test_what_is_booked_and_not_refunded_is_alarmed_once_and_cleared_when_it_is(
+    office: Office,
+    alarms: list[dict[str, Any]],
+    theirs: RefundStatus | None,
+    difference: str,
+) -> None:
+    saga_id = office.completed()
+    before = office.provider.books.pop(key(saga_id))
+    if theirs is not None:
+        office.provider.write(key(saga_id), theirs)
+
+    office.run()
+    first = office.on_file()
+    office.run()
+
+    assert office.found() == [("1", difference)]
+    assert office.on_file() == first, "it is as old as when it was found"
+    assert first[0].ours == "COMPLETED, booked 100.00"
+    assert first[0].theirs == ("none" if theirs is None else f"{theirs} 100.00")
+    assert [alarm["refund_no"] for alarm in alarms] == [key(saga_id)]
+
+    office.provider.books[key(saga_id)] = before
+    office.run()
+
+    assert office.on_file() == []
+
+
+def test_another_amount_than_what_is_booked_is_found(office: Office) -> None:
+    saga_id = office.completed()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS, FULL - 1)
+
+    office.run()
+
+    assert office.found() == [("1", "other_amount")]
+    assert office.on_file()[0].theirs == "SUCCESS 99.99"
+
+
+def test_money_that_left_the_wallet_by_another_way_is_found(office: Office) -> None:
+    office.completed("balance")
+    office.execute("UPDATE wallet_entry SET amount_minor = 1")
+
+    office.run()
+
+    assert office.found() == [("1", "other_amount")]
+
+
+@pytest.mark.parametrize("status", [RefundStatus.PROCESSING, RefundStatus.ABNORMAL])
+def test_what_may_still_happen_after_its_saga_went_back_is_found(
+    office: Office, status: RefundStatus
+) -> None:
+    office.provider.write(key(office.compensated()), status)
+
+    office.run()
+
+    assert office.found() == [("1", "may_still_happen")]
+
+
+def test_a_refund_that_the_provider_closed_is_as_good_as_none(office: Office) -> None:
+    office.provider.write(key(office.compensated()), RefundStatus.CLOSED)
+
+    assert office.run().checked == 1
+    assert office.on_file() == []
+
+
+def test_a_success_that_its_saga_gave_up_fails_it_and_is_cleared_when_it_is_booked(
+    office: Office, alarms: list[dict[str, Any]]
+) -> None:
+    saga_id = office.compensated()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS)
+
+    office.run()
+    office.run()
+
+    assert office.status(saga_id) == "FAILED"
+    assert office.found() == [("1", "not_booked")]
+    assert office.on_file()[0].ours == "FAILED, not booked"
+    assert len(alarms) == 1
+
+    office.book(saga_id)
+    office.resolve(saga_id, Outcome.DONE)
+    office.run()
+
+    assert office.status(saga_id) == "COMPLETED"
+    assert office.on_file() == []
+
+
+def test_a_success_that_a_person_knew_when_they_let_the_saga_rest_is_no_difference(
+    office: Office,
+) -> None:
+    saga_id = office.compensated()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS)
+    office.run()
+
+    office.resolve(saga_id, Outcome.NOT_DONE)
+    office.run()
+
+    assert office.status(saga_id) == "COMPENSATED"
+    assert office.on_file() == []
+
+
+def test_a_success_is_told_also_where_another_refund_has_the_payment_now(office: Office) -> None:
+    payment_id = office.paid()
+    gone_back = office.compensated(payment_id)
+    office.start(payment_id)
+    office.provider.write(key(gone_back), RefundStatus.SUCCESS)
+
+    office.run()
+
+    assert office.status(gone_back) == "FAILED"
+    assert office.found() == [("1", "not_booked")]
+
+
+def test_a_success_that_cannot_be_told_to_its_saga_is_on_file_all_the_same(office: Office) -> None:
+    saga_id = office.compensated()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS)
+    office.execute("UPDATE saga_state SET definition_version = 99")
+
+    office.run()
+
+    assert office.status(saga_id) == "COMPENSATED"
+    assert office.found() == [("1", "not_booked")]
+
+
+def test_a_saga_that_refunded_under_two_numbers_is_found(office: Office) -> None:
+    saga_id = office.completed()
+    office.give_new_number()
+    office.provider.write(key(saga_id, 2), RefundStatus.SUCCESS)
+
+    office.run()
+
+    assert office.found() == [("1", "over_the_payment"), ("2", "refunded_twice")]
+    assert office.status(saga_id) == "COMPLETED"
+
+
+def test_an_earlier_number_that_the_provider_refunded_after_all_stays_on_file(
+    office: Office,
+) -> None:
+    saga_id = office.compensated()
+    office.give_new_number()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS)
+
+    office.run()
+    office.run()
+
+    assert office.found() == [("1", "not_booked")]
+    assert office.kinds(saga_id)[-1] == "late_success"
+
+
+def test_more_than_was_paid_is_found_across_refunds_and_told_of_one(office: Office) -> None:
+    payment_id = office.paid()
+    lost = office.compensated(payment_id)
+    for amount in ("60.00", "40.00"):
+        office.start(payment_id, amount)
+        office.work_off()
+    office.provider.write(key(lost), RefundStatus.SUCCESS)
+    office.run()
+    office.resolve(lost, Outcome.NOT_DONE)
+
+    office.run()
+    office.run()
+
+    assert [found.difference.value for found in office.on_file()] == ["over_the_payment"]
+
+
+def test_a_payment_that_is_not_the_sum_of_its_refunds_is_told_of_one(office: Office) -> None:
+    payment_id = office.paid()
+    for amount in ("10.00", "20.00"):
+        office.start(payment_id, amount)
+        office.work_off()
+    office.execute("UPDATE payments SET refunded_minor = 1")
+
+    office.run()
+    office.run()
+
+    assert office.found() == [("1", "payment_differs")]
+
+
+def test_what_is_at_work_is_counted_and_not_asked_about(office: Office) -> None:
+    office.start(office.paid())
+
+    done = office.run()
+
+    assert (done.checked, done.under_way) == (0, 1)
+    assert office.provider.asked == []
+
+
+def test_a_failed_saga_is_compared_however_old_it_is(office: Office) -> None:
+    saga_id = office.completed()
+    office.execute(
+        "UPDATE saga_state SET status = 'FAILED', failed_from = 'RUNNING', completed_at = NULL, "
+        "holds_key = true"
+    )
+    office.provider.books.clear()
+    office.let_pass(9 * DAY)
+
+    office.run()
+
+    assert office.found() == [("1", "not_refunded")]
+    assert office.on_file()[0].ours == "FAILED, booked 100.00"
+    assert office.status(saga_id) == "FAILED"
+
+
+def test_only_the_window_is_asked_about_and_what_differs(office: Office) -> None:
+    office.completed()
+    differs = office.completed()
+    office.provider.books.pop(key(differs))
+    office.run()
+    office.let_pass(3 * DAY)
+    fresh = office.completed()
+    office.provider.asked.clear()
+
+    office.run()
+
+    assert set(office.provider.asked) == {key(differs), key(fresh)}
+
+
+def test_what_was_at_work_for_long_is_asked_about_when_it_rests(office: Office) -> None:
+    saga_id = office.start(office.paid())
+    office.execute("UPDATE saga_state SET created_at = created_at - interval '25 hours'")
+    office.run()
+    office.let_pass(2 * DAY)
+    office.execute("UPDATE saga_state SET timeout_at = clock_timestamp() + interval '1 hour'")
+    office.work_off()
+    assert office.status(saga_id) == "COMPLETED"
+
+    office.run()
+    office.run()
+
+    assert office.provider.asked == [key(saga_id)]
+
+
+def test_a_provider_that_is_silent_is_no_difference_and_asked_again(
+    office: Office, alarms: list[dict[str, Any]]
+) -> None:
+    sagas = [office.completed() for _ in range(5)]
+    office.provider.silent = {key(saga_id) for saga_id in sagas}
+    by_wallet = office.completed("balance")
+
+    done = office.run()
+
+    assert (done.checked, done.not_answered) == (1, 5)
+    assert len(office.provider.asked) == 3, "three time-outs say enough"
+    assert (office.on_file(), alarms) == ([], [])
+
+    office.provider.silent.clear()
+    office.let_pass(3 * DAY)
+    assert office.run().checked == 3, "what was asked in vain is due however old it is"
+    assert by_wallet is not None
+
+
+def test_those_that_are_asked_in_vain_keep_nobody_waiting(office: Office) -> None:
+    first, second = office.completed(), office.completed()
+    office.provider.silent = {key(first)}
+
+    for _ in range(2):
+        office.run(most=1)
+
+    assert office.provider.asked == [key(first), key(second)]
+
+
+def test_what_moves_while_the_provider_is_asked_is_left_for_the_next_pass(office: Office) -> None:
+    saga_id = office.compensated()
+    office.provider.write(key(saga_id), RefundStatus.ABNORMAL)
+    office.provider.meanwhile = lambda: office.execute(
+        "UPDATE saga_state SET version = version + 1"
+    )
+
+    done = office.run()
+
+    assert (done.checked, done.under_way) == (0, 1)
+    assert office.on_file() == []
+
+
+def test_a_pass_ends_when_its_time_is_over(office: Office) -> None:
+    for _ in range(3):
+        office.completed()
+    times = iter([0, 0, 59, 60])
+
+    done = office.run(within=timedelta(minutes=1), clock=lambda: next(times))
+
+    assert (done.due, done.checked) == (3, 2)
+
+
+def test_one_that_cannot_be_compared_does_not_stop_the_others(office: Office) -> None:
+    broken = office.completed()
+    office.execute("UPDATE saga_state SET state = '{}'")
+    office.completed()
+
+    done = office.run()
+
+    assert (done.checked, done.not_answered) == (1, 1)
+    assert key(broken) not in office.provider.asked
+
+
+def test_no_transaction_is_open_while_a_provider_is_asked(office: Office) -> None:
+    office.completed()
+    sql = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+    )
+    open_ones = []
+
+    def look() -> None:
+        with office.database.connect() as connection:
+            open_ones.append(connection.exec_driver_sql(sql).scalar_one())
+
+    office.provider.meanwhile = look
+    office.run()
+
+    assert open_ones == [0]
+
+
+def test_the_command_tells_what_differs_and_ends_accordingly(
+    office: Office, office_url: str
+) -> None:
+    url = make_url(office_url).set(drivername="postgresql")
+    text = url.render_as_string(hide_password=False)
+    shell = Shell(environment(DATABASE_URL=text, CELERY_BROKER_URL=NOBODY))
+    saga_id = office.completed("balance")
+    office.execute("DELETE FROM wallet_entry")
+
+    done = shell.run("reconcile", "--json", "--since", "1h")
+
+    told = json.loads(done.stdout)
+    [found] = told.pop("differences")
+    assert done.returncode == 1
+    assert told == {"checked": 1, "underWay": 0, "notAnswered": 0}
+    assert found.pop("foundAt").endswith("Z")
+    assert found == {
+        "refundNo": key(saga_id),
+        "sagaId": str(saga_id),
+        "paymentId": office.row(saga_id)["state"]["payment_id"],
+        "ours": "COMPLETED, booked 100.00",
+        "theirs": "none",
+        "difference": "not_refunded",
+    }
+    listed = shell.run("reconcile", "--list")
+    assert listed.returncode == 1
+    assert key(saga_id) in listed.stdout
+
+
+@pytest.mark.parametrize("since", ["soon", "0h", "48"])
+def test_a_window_that_is_no_duration_is_a_wrong_usage(since: str) -> None:
+    with pytest.raises(UsageError, match="--since"):
+        reconcile(since=since)
