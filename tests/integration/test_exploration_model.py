@@ -30,6 +30,7 @@ from tests.unit.exploration.model import (
     Row,
     Small,
 )
+from tests.unit.exploration.operators import DECISIONS
 from tests.unit.exploration.settlement import ERRORS, HELD, IN_TIME, Question, Settled
 
 pytestmark = pytest.mark.integration
@@ -44,6 +45,7 @@ SELECTED = [
     ("| sql |", Bounds(signals=1, acts=1)),
     ("| call<call |", Bounds(acts=2)),
     ("call<call | |", Bounds(acts=1)),
+    ("ask<call | |", Bounds(needs=True, acts=1, kinds=frozenset({"retry"}))),
 ]
 ALL = [
     *SELECTED,
@@ -51,6 +53,8 @@ ALL = [
     ("ask<call | |", Bounds(signals=1)),
     ("| sql | call", Bounds(signals=1)),
     ("| ask |", Bounds(acts=1)),
+    ("sql<sql | ask | call", Bounds(needs=True)),
+    ("| call<call | sql", Bounds(needs=True, acts=2, kinds=DECISIONS)),
     ("call<call | call<call | sql<sql", Bounds(acts=1)),
     ("sql<sql | call |", Bounds(signals=1, acts=1)),
 ]

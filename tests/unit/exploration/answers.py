@@ -10,8 +10,11 @@ from tests.unit.exploration.model import (
     B_LATE,
     B_NOTHING,
     B_UNDONE,
+    CLOSED,
     COMPENSATION,
+    DID_NOTHING,
     PROBING,
+    STANDS,
     Worker,
 )
 
@@ -19,20 +22,42 @@ TOLD = "accepted, to be told"
 """It took the order, and a signal may end the wait for its final word."""
 WAITS, SLEEPS = "waits", "sleeps"
 
-IN_HAND = frozenset({"succeeded", "accepted", TOLD, WAITS, "found nothing"})
+IN_HAND = frozenset({"succeeded", "accepted", TOLD, WAITS, STANDS, "found nothing"})
 """What a worker may keep in hand for a while before it settles: then it means something else."""
 
 
-def answers(worker: Worker, truth: str, *, asks: bool, waits: bool) -> Iterator[tuple[str, str]]:
+def answers(
+    worker: Worker, truth: str, *, asks: bool, waits: bool, needs: bool
+) -> Iterator[tuple[str, str]]:
     """Each answer that there can be, with what is true after it.
 
-    ``asks``: the step has a probe; ``waits``: it may wait for a signal, and sleep.
+    ``asks``: the step has a probe; ``waits``: it may wait for a signal, and sleep; ``needs``: it
+    may ask for a person.
     """
+    if needs:
+        yield from _person(worker, truth)
     if worker.kind == PROBING:
-        return _probe(truth)
-    if worker.kind == COMPENSATION:
-        return _compensation(truth)
-    return _provider(worker, truth, asks=asks, waits=waits)
+        yield from _probe(truth)
+    elif worker.kind == COMPENSATION:
+        yield from _compensation(truth)
+    else:
+        yield from _provider(worker, truth, asks=asks, waits=waits)
+
+
+def _person(worker: Worker, truth: str) -> Iterator[tuple[str, str]]:
+    """That a person must act may be said at any time; that the key is closed, where it is true."""
+    yield DID_NOTHING, truth
+    if worker.kind == PROBING:
+        yield STANDS, truth
+        if truth == B_CLOSED:
+            yield CLOSED, truth
+    elif worker.kind != COMPENSATION:
+        fresh = not worker.overslept and not worker.old_key
+        if truth == B_ACCEPTED or (fresh and truth in {B_NOTHING, B_IN_FLIGHT}):
+            yield STANDS, B_ACCEPTED
+            yield CLOSED, B_CLOSED
+        elif truth == B_CLOSED:
+            yield CLOSED, truth
 
 
 def _probe(truth: str) -> Iterator[tuple[str, str]]:

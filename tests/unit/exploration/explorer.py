@@ -31,12 +31,14 @@ class Explored:
 class Bounds:
     """How many ``workers`` there are, how many ``signals`` may come, how often people may act.
 
-    Without a signal no step waits or sleeps. ``kinds`` is what people do; to resume is free.
+    Without a signal no step waits or sleeps. ``needs``: they may ask for a person. ``kinds``
+    is what people do; to resume is free.
     """
 
     workers: int = 2
     signals: int = 0
     acts: int = 0
+    needs: bool = False
     kinds: frozenset[str] = ACTIONS
 
 
@@ -45,7 +47,9 @@ class Explorer:
 
     def __init__(self, saga: Saga[Any], bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
-        self.small = Small(saga, waits=bounds.signals > 0, operated=bounds.acts > 0)
+        self.small = Small(
+            saga, waits=bounds.signals > 0, needs=bounds.needs, operated=bounds.acts > 0
+        )
         self._settlement = Settlement(self.small)
         self._operators = Operators(self._settlement, bounds.kinds)
         self._surroundings = Surroundings(self._settlement)

@@ -42,6 +42,12 @@ INTERVENTIONS = frozenset(each.value for each in Intervention)
 # The one signal that there is.
 WORD = "word"
 
+# What is said with the word that a person must act: of this call, of the order, of the key.
+DID_NOTHING, STANDS, CLOSED = (
+    f"needs a person: {what}" for what in ("nothing", "stands", "closed")
+)
+NEEDED = frozenset({DID_NOTHING, STANDS, CLOSED})
+
 
 class Ended(IntEnum):
     """How long ago the last call ended, at the latest."""
@@ -168,12 +174,21 @@ class World(NamedTuple):
 class Small:
     """A small saga, with what the model asks of its steps again and again.
 
-    ``waits``: its steps may wait and sleep; ``operated``: a person may decide about it.
+    ``waits``: its steps may wait and sleep; ``needs``: they may ask for a person, and so may what
+    takes them back or asks about them; ``operated``: a person may decide about it.
     """
 
-    def __init__(self, saga: Saga[Any], *, waits: bool = False, operated: bool = False) -> None:
+    def __init__(
+        self,
+        saga: Saga[Any],
+        *,
+        waits: bool = False,
+        needs: bool = False,
+        operated: bool = False,
+    ) -> None:
         self.saga = saga
         self.waits = waits
+        self.needs = needs
         self.operated = operated
         self.steps = tuple(saga.steps)
         self.names = tuple(step.name for step in saga.steps)

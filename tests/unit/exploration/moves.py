@@ -106,7 +106,9 @@ def apply(  # noqa: PLR0912 - one case a move
         case Rest():
             return _rest(small, free, move, effects), False, True
         case Fail():
-            return _fail(small, free, move, effects), False, True
+            parked = _fail(small, free, move, effects)
+            called = row.claimed and row.status == RUNNING and row.waiting_for != PROBE
+            return parked._replace(ended=Ended.JUST_NOW) if called else parked, False, True
         case Dispatch():
             return _dispatch(small, row, move)
         case LookAgain():

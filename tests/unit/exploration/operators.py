@@ -24,6 +24,7 @@ from tests.unit.exploration.model import (
     RUNNING,
     Held,
     Row,
+    Worker,
     World,
 )
 from tests.unit.exploration.settlement import IN_TIME, WHOLE, Settlement
@@ -131,7 +132,10 @@ class Operators:
         return tuple(books)
 
     def _renew(self, world: World, step: int) -> World:
-        """Under its new key nothing has happened; who still calls, calls under the old one."""
+        """Under its new key nothing has happened; who still calls, calls under the old one.
+
+        Of a call under a key that is closed nothing comes.
+        """
         truth = world.books[step]
         fresh = truth if truth == B_LATE else B_NOTHING
         workers = tuple(
@@ -140,6 +144,7 @@ class Operators:
                 if worker.kind == ACTION and worker.step == step
                 else worker
                 for worker in world.workers
+                if not (truth == B_CLOSED and _calls(worker, step))
             )
         )
         return world._replace(
@@ -148,3 +153,7 @@ class Operators:
 
 
 _AT_WORK = frozenset({RUNNING, COMPENSATING})
+
+
+def _calls(worker: Worker, step: int) -> bool:
+    return (worker.kind, worker.step, worker.phase) == (ACTION, step, "calling")

@@ -36,6 +36,11 @@ BOUNDS = {
     "with two decisions of people": Bounds(acts=2, kinds=DECISIONS),
     "with three decisions of people": Bounds(acts=3, kinds=DECISIONS),
     "that wait, with one act of people": Bounds(signals=1, acts=1),
+    "that may need a person": Bounds(needs=True),
+    "that wait and may need a person": Bounds(signals=1, needs=True),
+    "that may need a person, with two decisions of people": Bounds(
+        needs=True, acts=2, kinds=DECISIONS
+    ),
 }
 
 # One of each kind for every step, and all that is known to be hard.
@@ -62,7 +67,6 @@ SELECTED = {
         "call<call ask<nothing | call |",
         "sql<sql | ask | call",
         "call<call | sql | sql",
-        "ask<call | call | call",
         "| sql | sql call",
     ],
     "of four and five steps": [
@@ -73,7 +77,7 @@ SELECTED = {
     "with three workers": ["| ask |", "call<call | |", "sql<call | ask |"],
     "that wait": [
         *["sql<sql | |", "call<call | |", "| sql |", "| call |", "| | sql", "| | call"],
-        *["sql<sql | call |", "| call | sql"],
+        "sql<sql | call |",
     ],
     "that wait and get two signals": ["| call |"],
     "with one act of people": [
@@ -88,6 +92,11 @@ SELECTED = {
     ],
     "with three decisions of people": ["| call<call |", "| | call<call"],
     "that wait, with one act of people": ["| sql |"],
+    "that may need a person": ["ask<call | |", "| ask |", "sql<sql | call | call"],
+    "that wait and may need a person": ["| call |"],
+    "that may need a person, with two decisions of people": [
+        *["call<call | |", "| call<call |", "| | call<call", "| sql<sql | call"],
+    ],
 }
 
 ALL = {
@@ -166,5 +175,27 @@ ALL = {
         *_lines(["sql<sql", "call<call"], _BAR, _BAR),
         *_lines(_BAR, ["sql", "call<call"], _BAR),
         *_lines(_BAR, _BAR, ["sql<sql", "call"]),
+    ],
+    "that may need a person": [
+        *SELECTED["that may need a person"],
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+        *_lines(["sql<sql", "ask<call"], _BAR, _WORKS, _BAR),
+        *_lines(_BAR, _WORKS, _BAR, _RETRIABLE),
+        "call<call | ask | sql",
+    ],
+    "that wait and may need a person": [
+        *_lines(["sql<sql", "call<call", "ask<call"], _BAR, _BAR),
+        *_lines(_BAR, ["sql", "call"], _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+    ],
+    "that may need a person, with two decisions of people": [
+        *SELECTED["that may need a person, with two decisions of people"],
+        *_lines(_COMPENSATABLE, _BAR, _BAR),
+        *_lines(_BAR, _PIVOTS, _BAR),
+        *_lines(_BAR, _BAR, _LAST),
+        *_lines(["sql<sql"], _BAR, ["call", "ask"], _BAR),
+        *_lines(_BAR, ["sql", "call"], _BAR, _RETRIABLE),
     ],
 }

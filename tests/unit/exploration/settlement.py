@@ -19,6 +19,7 @@ from saga.position import (
     LateSuccess,
     Outcome,
     Paused,
+    PersonNeeded,
     RefusedFinally,
     Signalled,
     Sleeps,
@@ -29,9 +30,13 @@ from saga.position import (
 from saga.task import Effect
 from tests.unit.exploration.canonical import canonical
 from tests.unit.exploration.model import (
+    CLOSED,
+    DID_NOTHING,
     INTERVENTIONS,
+    NEEDED,
     PROBE,
     SECOND_LOOK,
+    STANDS,
     WORD,
     Row,
     Small,
@@ -57,6 +62,9 @@ EVENTS: Mapping[str, Event] = {
     "found": FoundDone(),
     "found nothing": FoundNothing(),
     "no answer": FoundNoAnswer(),
+    DID_NOTHING: PersonNeeded(advice="act", effect=Effect.NOT_STARTED),
+    STANDS: PersonNeeded(advice="act", effect=Effect.UNKNOWN),
+    CLOSED: PersonNeeded(advice="act", effect=Effect.NOT_DONE),
     "lost": WorkerLost(),
     "due": Due(),
 }
@@ -65,7 +73,7 @@ IN_TIME = "in time"
 HELD, LIFTED = "held", "lifted"
 """Recovery marks a saga whose type is paused; or lets it go on, when that is over."""
 
-ERRORS = frozenset({"refused", "failed", "rolled back", "try again", "lost"})
+ERRORS = frozenset({"refused", "failed", "rolled back", "try again", "lost"}) | NEEDED
 
 
 WHOLE = "whole"

@@ -7,6 +7,7 @@ from saga.moves import Compensate, Dispatch, Fail, LookAgain, Reopen, Rest
 from tests.unit.exploration.canonical import accepted, can_stop
 from tests.unit.exploration.model import (
     CANCELLED,
+    CLOSED,
     COMPENSATED,
     COMPENSATING,
     COMPENSATION_FAILED,
@@ -15,6 +16,7 @@ from tests.unit.exploration.model import (
     EFFECT_COMPENSATED,
     FAILED,
     INTERVENTIONS,
+    NEEDED,
     NOT_DONE,
     ORDERED,
     POLL,
@@ -22,6 +24,7 @@ from tests.unit.exploration.model import (
     RUNNING,
     SIGNAL,
     SLEEP,
+    STANDS,
     TIMEOUT,
     UNKNOWN,
     Ended,
@@ -68,6 +71,8 @@ def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -
         goes_back = DONE not in after_pivot or after.stop_reason == ORDERED
         must(goes_back, "past the pivot a saga never goes back by itself")
         looked_for = row.status == RUNNING and row.waiting_for == PROBE and row.step == small.pivot
+        # What the provider closed can never happen any more.
+        looked_for = looked_for and event != CLOSED
         must(not looked_for or after.look_at == row.step, "a probe's nothing is looked at again")
     if isinstance(move, Compensate):
         keep_order(small, after)
@@ -76,8 +81,10 @@ def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -
     _keep_stopping(small, row, event, after)
     _keep_signal(small, row, event, after)
     if event not in {"resolve", "retry"}:
-        _keep_known(small, row, after)
-    if isinstance(settled.move, Fail) and row.status == RUNNING and small.probed[row.step]:
+        _keep_known(small, row, event, after)
+    if event in NEEDED:
+        _keep_asking(row, event, after)
+    elif isinstance(settled.move, Fail) and row.status == RUNNING and small.probed[row.step]:
         long_enough = row.step < small.pivot or row.ended == Ended.LONG_AGO
         asked = row.waiting_for == PROBE and long_enough
         decided = after.effects[row.step] != UNKNOWN
@@ -105,13 +112,28 @@ def _keep_epoch(row: Row, event: str, settled: "Settled") -> None:
     )
 
 
-def _keep_known(small: Small, row: Row, after: Row) -> None:
-    """Only a person who looked knows better."""
+def _keep_asking(row: Row, event: str, after: Row) -> None:
+    """Who asks for a person gets one, but where nothing happened and the saga is to go back."""
+    if row.status not in {RUNNING, COMPENSATING}:
+        return
+    doubted = row.effects[row.step] == UNKNOWN and event != CLOSED
+    stops = row.over_time or row.stop_reason is not None
+    goes_back = row.status == RUNNING and stops and event != STANDS and not doubted
+    # What a late success contradicts is asked for again.
+    contradicted = row.waiting_for == PROBE and event == CLOSED and row.effects[row.step] == DONE
+    must(after.status == FAILED or goes_back or contradicted, "who asks for a person gets one")
+    if event == CLOSED and row.status == RUNNING and row.waiting_for != PROBE:
+        must(after.effects[row.step] == NOT_DONE, "what the provider closed is not in doubt")
+
+
+def _keep_known(small: Small, row: Row, event: str, after: Row) -> None:
+    """Only a person who looked knows better, or the provider that has closed the key."""
     for known, becomes in zip(row.effects, after.effects, strict=True):
         kept = becomes in {DONE, EFFECT_COMPENSATED, COMPENSATION_FAILED}
         must(kept or known != DONE, "what is known to be done is not forgotten")
     for known, becomes in zip(row.effects[: small.pivot], after.effects, strict=False):
-        must((known, becomes) != (UNKNOWN, NOT_DONE), "nothing that is unknown is skipped")
+        skipped = (known, becomes) == (UNKNOWN, NOT_DONE)
+        must(not skipped or event == CLOSED, "nothing that is unknown is skipped")
 
 
 def _keep_waiting(small: Small, row: Row, event: str, after: Row) -> None:
@@ -119,8 +141,10 @@ def _keep_waiting(small: Small, row: Row, event: str, after: Row) -> None:
     if row.status != RUNNING or not is_pivot or not accepted(small, row):
         return
     must(event != "cancel", "what was accepted is not cancelled")
-    if event in {"succeeded", "refused"} or (row.waiting_for == SIGNAL and not row.early):
+    if event in {"succeeded", "refused", *NEEDED} or (row.waiting_for == SIGNAL and not row.early):
         return
+    if event == "late success under an old key":
+        return  # It may happen twice: a person is asked at once.
     tries_again = not row.claimed or row.attempt <= small.steps[row.step].retry.retries
     waits = after.status == RUNNING and accepted(small, after)
     must(waits or not tries_again, "what was accepted is waited for, however late")

@@ -16,6 +16,7 @@ from tests.unit.exploration.model import (
     B_NOTHING,
     B_UNDONE,
     COMPENSATION,
+    DID_NOTHING,
     DONE,
     FAILED,
     POLL,
@@ -160,7 +161,8 @@ class Workers:
         step, truth = worker.step, world.books[worker.step]
         gone = set()
         small = self.small
-        for answer, becomes in answers(worker, truth, asks=small.probed[step], waits=small.waits):
+        may = answers(worker, truth, asks=small.probed[step], waits=small.waits, needs=small.needs)
+        for answer, becomes in may:
             books = world.books
             if becomes != truth:
                 books = (*books[:step], becomes, *books[step + 1 :])
@@ -265,7 +267,8 @@ class Workers:
         settled = self.settlement.settle(trying, "succeeded", told, in_chain=True)
         yield f"the {kind} of step {step} is committed", True, after(world, settled, others, books)
         waits = (WAITS, SLEEPS) if self.small.waits and kind == ACTION else ()
-        for failure in ("rolled back", "try again", "refused", *waits):
+        needs = (DID_NOTHING,) if self.small.needs else ()
+        for failure in ("rolled back", "try again", "refused", *waits, *needs):
             stamp = (row.attempt, row.dispatches)
             worker = Worker(kind, step, failure, live=False, counted=counted, stamp=stamp)
             workers = tuple(sorted((*others, worker)))
