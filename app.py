@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from celery import Celery
 
+from gateways.payments.sandbox.merchant import environment as sandbox_environment
 from saga import Engine, ExtraProcess, Producer, SagaApp, connect
 from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
@@ -111,9 +112,10 @@ saga_app = SagaApp(
             command=[
                 sys.executable,
                 *("-m", "gateways.payments.sandbox", "--port", "{port}"),
-                *("--books", "{data}/sandbox.sqlite"),
+                *("--books", "{data}/sandbox.sqlite", "--keys", "{data}/sandbox-keys"),
             ],
             url_variable="SANDBOX_URL",
+            environment=sandbox_environment("{url}", Path("{data}/sandbox-keys")),
         )
     ],
     commands=register_commands,

@@ -26,12 +26,16 @@ from sqlalchemy import text
 
 from benchmarks.family import Family
 from commands.payments import make_payments
+from gateways.payments.sandbox.merchant import environment
 from models import PaymentMethod, PaymentView
 from saga import connect
 from saga.embedded import PostgresServer, RedisServer
 
 PROJECT = Path(__file__).resolve().parent.parent
-_OF_OTHERS = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_REFUND_", "PG")
+_OF_OTHERS = (
+    *("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_", "PG"),
+    *("WECHATPAY_", "ALIPAY_"),
+)
 _WITHIN_SECONDS = 600
 _TEMPLATE = "template_of_sites"
 AMOUNT_MINOR = 10_000
@@ -57,6 +61,7 @@ class Servers:
         self.postgres = PostgresServer(self.folder / "postgres")
         self.redis = RedisServer(self.folder / "redis")
         self.sandbox_url = ""
+        self.keys = self.folder / "keys"
         self.families: dict[str, Family] = {}
         self._sites: list[Site] = []
         self._children: list[Family] = []
@@ -87,6 +92,7 @@ class Servers:
             "sandbox",
             self.environment(),
             *("-m", "gateways.payments.sandbox", "--port", str(port), "--books", books),
+            *("--keys", str(self.keys)),
         )
         self.families = {
             "postgres": Family(_running(self.postgres)),
@@ -206,6 +212,7 @@ class Site:
             "DATABASE_URL": url,
             "CELERY_BROKER_URL": f"{servers.redis.url.removesuffix('/0')}/{number}",
             "SANDBOX_URL": servers.sandbox_url,
+            **environment(servers.sandbox_url, servers.keys),
         }
 
     def start_worker(self, name: str, *, app: str, queues: str, concurrency: int) -> Family:

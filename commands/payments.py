@@ -24,15 +24,17 @@ def make_payments(
     count: int,
     amount_minor: int,
     method: PaymentMethod,
+    api_url: str | None = None,
 ) -> list[PaymentView]:
     """Make successful payments of paid orders, all or none of them.
 
     The provider knows them first: a payment that it never heard of could not be refunded. Money
-    in the wallet needs no provider. Raises SandboxAway.
+    in the wallet needs no provider. `api_url` is where the provider reaches our API: an Alipay
+    payment says when it is made where its refunds are told. Raises SandboxAway.
     """
     payments = [_payment(amount_minor, method) for _ in range(count)]
     if method is not PaymentMethod.BALANCE:
-        _tell(sandbox_url, payments)
+        _tell(sandbox_url, payments, api_url)
     with database.begin() as connection:
         connection.execute(insert(Order), [_order(payment) for payment in payments])
         connection.execute(insert(Payment), [_row(payment) for payment in payments])
@@ -69,12 +71,13 @@ def _order(payment: Payment) -> dict[str, object]:
     }
 
 
-def _tell(sandbox_url: str | None, payments: Sequence[Payment]) -> None:
+def _tell(sandbox_url: str | None, payments: Sequence[Payment], api_url: str | None) -> None:
     if sandbox_url is None:
         raise SandboxAway("the sandbox provider is not set up: set SANDBOX_URL, or run: saga up")
     with httpx.Client(base_url=sandbox_url, timeout=_PATIENCE_SECONDS, trust_env=False) as client:
         for first in range(0, len(payments), _TOLD_AT_ONCE):
-            notices = [_notice(payment) for payment in payments[first : first + _TOLD_AT_ONCE]]
+            told = payments[first : first + _TOLD_AT_ONCE]
+            notices = [_notice(payment, api_url) for payment in told]
             try:
                 client.post("/control/payments", json={"payments": notices}).raise_for_status()
             except httpx.HTTPError as error:
@@ -82,6 +85,9 @@ def _tell(sandbox_url: str | None, payments: Sequence[Payment]) -> None:
                 raise SandboxAway(said) from error
 
 
-def _notice(payment: Payment) -> dict[str, str]:
+def _notice(payment: Payment, api_url: str | None) -> dict[str, str]:
     view = PaymentView.of(payment)
-    return {"paymentNo": view.payment_no, "amount": view.amount, "method": view.method}
+    notice = {"paymentNo": view.payment_no, "amount": view.amount, "method": view.method}
+    if api_url is None or payment.method != PaymentMethod.ALIPAY:
+        return notice
+    return notice | {"notifyUrl": f"{api_url.rstrip('/')}/api/webhooks/alipay"}

@@ -18,7 +18,10 @@ import psutil
 
 from saga.stack import standing as stack
 
-_OF_OTHER_STACKS = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_REFUND_")
+_OF_OTHER_STACKS = (
+    *("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_"),
+    *("WECHATPAY_", "ALIPAY_"),
+)
 _SHORT_TIMES = {
     "SAGA_LEASE_SECONDS": "3",
     "SAGA_PATIENCE_SECONDS": "3",

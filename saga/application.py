@@ -24,11 +24,16 @@ class ExtraProcess:
     port, kept over restarts) and ``{data}`` (the stack's data folder) are filled in. Where it
     listens is told to every process of the stack in ``url_variable``; it is ready once
     ``GET {url}{ready_path}`` answers 200.
+
+    ``environment`` is for every process of the stack, too, whatever their starter's says;
+    ``{url}`` is filled in besides. It is not set where ``url_variable`` names a process that runs
+    elsewhere.
     """
 
     name: str
     command: Sequence[str]
     url_variable: str
+    environment: Mapping[str, str] = field(default_factory=dict)
     ready_path: str = "/healthz"
 
 

@@ -60,6 +60,12 @@ class Ground:
     def take_port(self, name: str) -> int:
         return kept_port(self._port_file(name))
 
+    def fill(self, text: str, name: str) -> str:
+        """Fill in what the process of that name says of itself: its port, URL and data folder."""
+        url = self.url(name)
+        port = str(urllib.parse.urlsplit(url).port)
+        return text.replace("{port}", port).replace("{url}", url).replace("{data}", str(self.data))
+
     def _port_file(self, name: str) -> Path:
         return self.data / "ports" / name
 
@@ -83,10 +89,7 @@ def server(name: str, what: Server, data: Path) -> Process:
 
 def extra_process(ground: Ground, process: ExtraProcess) -> Process:
     url = ground.url(process.name)
-    port = str(urllib.parse.urlsplit(url).port)
-    command = [
-        part.replace("{port}", port).replace("{data}", str(ground.data)) for part in process.command
-    ]
+    command = [ground.fill(part, process.name) for part in process.command]
     return ground.process(
         process.name,
         command,

@@ -156,16 +156,25 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process]]:
     own = [extra for extra in app.processes if not os.environ.get(extra.url_variable)]
     for extra in own:
         bare.take_port(extra.name)
-        os.environ[extra.url_variable] = bare.url(extra.name)
+        given = {
+            name: bare.fill(text, extra.name)
+            for name, text in ({extra.url_variable: "{url}"} | dict(extra.environment)).items()
+        }
+        os.environ.update(given)
+        told |= given
     for extra in app.processes:
         told[extra.url_variable] = facts[f"{extra.name}Url"] = os.environ[extra.url_variable]
+    if app.api_target is not None:
+        bare.take_port("api")
+        facts["apiUrl"] = bare.url("api")
+        # Workers tell it to providers. One that is set is where the world reaches us.
+        told["SAGA_API_URL"] = os.environ.get("SAGA_API_URL") or facts["apiUrl"]
+        os.environ["SAGA_API_URL"] = told["SAGA_API_URL"]
     ground = Ground(project=plan.project, data=plan.data, environment=dict(os.environ))
     rest = [processes.extra_process(ground, extra) for extra in own]
     rest += processes.workers(ground, app, plan.workers, plan.concurrency)
     rest += [processes.recovery(ground, app), processes.beat(ground, app)]
     if app.api_target is not None:
-        ground.take_port("api")
-        facts["apiUrl"] = ground.url("api")
         rest.append(processes.api(ground, app.api_target))
     return {**facts, "environment": told}, rest
 

@@ -51,7 +51,8 @@ async def api(scope, receive, send):
         return
     status = 200 if scope["path"] == "/healthz" else 404
     await send({"type": "http.response.start", "status": status, "headers": []})
-    await send({"type": "http.response.body", "body": os.environ["SANDBOX_URL"].encode()})
+    told = (os.environ["SANDBOX_URL"], os.environ["SHOP_ACCOUNT"], os.environ["SAGA_API_URL"])
+    await send({"type": "http.response.body", "body": " ".join(told).encode()})
 
 
 def create_app():
@@ -63,7 +64,9 @@ def commands(root: typer.Typer) -> None:
     def where() -> None:
         """Tell where the shop is."""
         connect()
-        print_json({"database": os.environ["DATABASE_URL"], "sandbox": os.environ["SANDBOX_URL"]})
+        told = {"database": "DATABASE_URL", "sandbox": "SANDBOX_URL", "api": "SAGA_API_URL"}
+        told |= {"account": "SHOP_ACCOUNT", "key": "SHOP_KEY_FILE"}
+        print_json({name: os.environ[variable] for name, variable in told.items()})
 
 
 saga_app = SagaApp(
@@ -78,6 +81,7 @@ saga_app = SagaApp(
             name="sandbox",
             command=[sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"],
             url_variable="SANDBOX_URL",
+            environment={"SHOP_ACCOUNT": "{url}/account", "SHOP_KEY_FILE": "{data}/key"},
             ready_path="/",
         )
     ],
@@ -126,7 +130,8 @@ def environment() -> dict[str, str]:
     """Give an environment as a fresh shell has it, in which ``saga`` can be imported."""
     ours = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
-    return clean | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    real = {"SHOP_ACCOUNT": "https://real.test/account"}
+    return clean | {"PYTHONPATH": str(Path(__file__).parents[2])} | real
 
 
 @pytest.fixture
@@ -154,7 +159,8 @@ def test_all_is_ready_when_up_returns_and_a_second_up_tells_the_same(shop: Shop)
     assert first["dataFolder"] == str(shop.data)
     assert first["consoleUrl"] is first["flowerUrl"] is None
     with urllib.request.urlopen(first["apiUrl"] + "/healthz") as answer:
-        assert answer.read().decode() == first["sandboxUrl"]
+        sandbox, api = first["sandboxUrl"], first["apiUrl"]
+        assert answer.read().decode() == f"{sandbox} {sandbox}/account {api}"
     parts = {"worker", "recovery", "beat", "postgres", "redis", "sandbox", "api", "supervisor"}
     assert set(first["pids"]) == parts
     for pid in [*first["pids"].pop("worker"), *first["pids"].values()]:
@@ -270,6 +276,9 @@ def test_the_applications_commands_find_the_stack_of_the_folder(shop: Shop) -> N
     assert json.loads(done.stdout) == {
         "database": stack["databaseUrl"],
         "sandbox": stack["sandboxUrl"],
+        "api": stack["apiUrl"],
+        "account": f"{stack['sandboxUrl']}/account",
+        "key": f"{stack['dataFolder']}/key",
     }
     assert json.loads(named.stdout) == json.loads(done.stdout)
     assert "where" in shop.saga("--help").stdout

@@ -21,6 +21,7 @@ from celery import Celery
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from gateways.payments.sandbox.merchant import environment
 from models import Order, Payment
 from saga import connect
 from saga.embedded import PostgresServer, RedisServer
@@ -58,6 +59,7 @@ class World:
         self.redis.start()
         self.database = connect(self.database_url)
         self.sandbox_url = ""
+        self.keys = self.folder / "keys"
 
     # What runs
 
@@ -69,6 +71,7 @@ class World:
             "DATABASE_URL": self.database_url,
             "CELERY_BROKER_URL": self.redis.url,
             "SANDBOX_URL": self.sandbox_url,
+            **environment(self.sandbox_url, self.keys),
             "SAGA_API_KEY": "a key for tests",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
         }
@@ -94,7 +97,7 @@ class World:
         self.spawn(
             "sandbox",
             *("-m", "gateways.payments.sandbox", "--port", str(port)),
-            *("--books", str(self.folder / "books.sqlite")),
+            *("--books", str(self.folder / "books.sqlite"), "--keys", str(self.keys)),
         )
         self.until(lambda: _answers(f"{self.sandbox_url}/healthz"), "the sandbox answers")
 

@@ -11,10 +11,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-MERCHANT_KEY = "{}-merchant-key.pem"
-PUBLIC_KEY = "{}-public-key.pem"
-WECHATPAY, ALIPAY = "wechatpay", "alipay"
-APIV3_KEY = "wechatpay-apiv3-key"
+from gateways.payments.sandbox.merchant import (
+    ALIPAY,
+    APIV3_KEY,
+    MERCHANT_KEY,
+    PUBLIC_KEY,
+    WECHATPAY,
+)
+
 _PLATFORM_KEY = "{}-platform-key.pem"
 
 

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from gateways.payments.sandbox.keys import ALIPAY, APIV3_KEY, MERCHANT_KEY, PUBLIC_KEY, WECHATPAY
+# The files that the merchant reads, in the folder of the sandbox's keys.
+WECHATPAY, ALIPAY = "wechatpay", "alipay"
+MERCHANT_KEY = "{}-merchant-key.pem"
+PUBLIC_KEY = "{}-public-key.pem"
+APIV3_KEY = "wechatpay-apiv3-key"
 
 MCHID = "1900000001"
 CERT_SERIAL_NO = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"
