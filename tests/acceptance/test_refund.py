@@ -80,7 +80,10 @@ def test_the_call_hangs_over_the_sagas_timeout_and_the_payment_is_success_again(
     world.audit()
 
 
-def test_a_refund_into_the_wallet_books_one_entry(world: World) -> None:
+def test_a_refund_into_the_wallet_books_one_entry_and_beat_has_it_compared(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(settings={"PAYMENT_RECONCILE_SECONDS": "0.5"})
     [payment] = world.payments(method="balance", amount="12.34")
 
     [saga_id] = world.refund(payment, amount="12.34")
@@ -90,6 +93,10 @@ def test_a_refund_into_the_wallet_books_one_entry(world: World) -> None:
     [refund] = world.rows("SELECT * FROM refunds")
     assert (entry.refund_no, entry.amount_minor) == (refund.refund_no, 1234)
     assert _payment(world, payment) == "refunded"
+    compared = "SELECT refund_no, difference FROM refund_checks WHERE checked_at IS NOT NULL"
+    world.until(lambda: world.rows(compared), "its provider was asked")
+    assert world.rows(compared) == [(refund.refund_no, None)]
+    assert "payment_refund.reconcile[" not in world.log("recovery")
 
 
 def test_partial_refunds_leave_the_payment_success_until_nothing_is_left(world: World) -> None:
