@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +20,10 @@ from pytest_celery import (
     RedisContainer,
     RedisTestBroker,
 )
-from pytest_docker_tools import container, fxtr
+from pytest_docker_tools import container, fxtr, volume
 from pytest_docker_tools.wrappers import Container
+
+from gateways.payments.sandbox.merchant import environment
 
 APPLICATION = os.environ["SAGA_IMAGE"]
 PASSWORD = "of this test alone"
@@ -72,9 +75,15 @@ postgres = container(
     timeout=600,
 )
 
+keys = volume()
+
 sandbox = container(
     image=APPLICATION,
-    command="python -m gateways.payments.sandbox --host 0.0.0.0 --port 8090 --books /data/books",
+    command=(
+        "python -m gateways.payments.sandbox --host 0.0.0.0 --port 8090 --books /data/books"
+        " --keys /keys"
+    ),
+    volumes={"{keys.name}": {"bind": "/keys", "mode": "rw"}},
     ports={"8090/tcp": LOOPBACK},
     network=NETWORK,
     init=True,
@@ -84,6 +93,7 @@ sandbox = container(
 default_worker_container = container(
     image=APPLICATION,
     environment=fxtr("default_worker_env"),
+    volumes={"{keys.name}": {"bind": "/keys", "mode": "ro"}},
     network=NETWORK,
     wrapper_class=Worker,
     command=fxtr("default_worker_command"),
@@ -104,9 +114,11 @@ def default_worker_env(
     postgres: Container,
     sandbox: Container,
 ) -> dict[str, str]:
+    url = f"http://{_host(sandbox)}:8090"
     own = {
         "DATABASE_URL": f"postgresql://saga:{PASSWORD.replace(' ', '%20')}@{_host(postgres)}/saga",
-        "SANDBOX_URL": f"http://{_host(sandbox)}:8090",
+        "SANDBOX_URL": url,
+        **environment(url, Path("/keys")),
     }
     return default_worker_container_cls.initial_env(celery_worker_cluster_config, own)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateways.payments.sandbox.merchant import environment
 from tests.containers.composition import EXAMPLE, FILE, PROJECT, fill_in
 
 USED = re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)?", FILE.read_text())
@@ -73,3 +74,11 @@ def test_everything_listens_on_loopback_alone() -> None:
 
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_all_that_refund_are_the_sandboxs_merchant() -> None:
+    said = dict(re.findall(r'^  ([A-Z0-9_]+): "?([^"\n]+?)"?$', FILE.read_text(), re.MULTILINE))
+
+    merchant = environment("http://sandbox:8090", Path("/keys"))
+
+    assert {name: said.get(name, "") for name in merchant} == merchant
