@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from saga import DidNotHappen, PollAgain, Refused, TryAgain
+from saga import DidNotHappen, Effect, NeedsPerson, PollAgain, Refused, TryAgain
 from saga.call import Call
 from saga.followup import Drop, Followup, Next, Park, RetryIn
 from tests.integration.by_hand import TIMING, Killed
@@ -212,6 +212,22 @@ def test_a_late_success_is_recorded_all_the_same(shop: Shop) -> None:
 
     assert shop.kinds(saga_id)[-1] == "late_success"
     assert shop.events(saga_id)[-1]["task_id"] == "task"
+
+
+def test_a_late_word_that_the_order_stands_is_recorded_too(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        zombie.wake(NeedsPerson("the money is parked"))
+
+    assert shop.kinds(saga_id)[-1] == "late_success"
+
+
+def test_a_late_word_that_nothing_was_done_is_not(shop: Shop) -> None:
+    saga_id = shop.start()
+    with frozen(shop, "pay") as zombie:
+        zombie.wake(NeedsPerson("top up", effect=Effect.NOT_STARTED))
+
+    assert "late_success" not in shop.kinds(saga_id)
 
 
 def test_a_late_failure_is_not(shop: Shop) -> None:

@@ -231,7 +231,7 @@ DECISIONS = (
     _findings(
         name="a late success of what was compensated is only noted",
         guard="late success",
-        before="if effect in {Effect.COMPENSATED, Effect.NOT_DONE}:",
+        before="if effect in _WENT_BACK and not went_forward:",
         after="if False:",
         killed_by=tests("unit/test_decide_late", "test_a_late_success_wakes_a_saga_that_rests"),
     ),

@@ -5,13 +5,14 @@
 
 from tests.mutants.decisions import DECISIONS
 from tests.mutants.looks import LOOKS
+from tests.mutants.needs import NEEDS
 from tests.mutants.passage import PASSAGE
 from tests.mutants.people import PEOPLE
 from tests.mutants.rules import RULES
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.work import WORK
 
-MUTANTS = (*DECISIONS, *STATEMENTS, *LOOKS, *RULES, *WORK, *PASSAGE, *PEOPLE)
+MUTANTS = (*DECISIONS, *STATEMENTS, *LOOKS, *RULES, *WORK, *PASSAGE, *PEOPLE, *NEEDS)
 
 IN_EVERY_RUN = (
     "a message of another epoch may act",

@@ -95,7 +95,7 @@ WORK = (
     _call(
         name="a late success is not recorded",
         guard="late success",
-        before="late = tells and",
+        before="late = _took_effect(answer.event) and",
         after="late = False and",
         killed_by=tests(_CALLS, "test_a_late_success_is_recorded_all_the_same"),
     ),

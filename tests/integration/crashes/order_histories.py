@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from saga import CannotTell, PollAgain, Refused, Wait, sleep_until
+from saga import CannotTell, Effect, NeedsPerson, PollAgain, Refused, Wait, sleep_until
 from saga.position import Outcome
 from tests.integration.crashes.deed import (
     Deed,
@@ -74,6 +74,14 @@ def does_it_and_is_cut_off(step: str) -> Behaves:
         return lambda _: act
 
     return plan
+
+
+def closed_under_its_first_key(desk: OrderDesk) -> Any:  # noqa: ARG001
+    def act(key: object) -> None:
+        if str(key).endswith("-1"):
+            raise NeedsPerson("the number is closed: retry", effect=Effect.NOT_DONE)
+
+    return lambda _: act
 
 
 def cannot_tell(times: int) -> Behaves:
@@ -226,6 +234,16 @@ ORDERS = [
         pay=fails(ALWAYS),
         find_pay=cannot_tell(ALWAYS),
         ends=COMPENSATED,
+    ),
+    order(
+        "there is not money enough, and a person sees to it",
+        operate("retry", when=failed, mends=True),
+        pay=fails_until_mended(NeedsPerson("top up, then retry", effect=Effect.NOT_STARTED)),
+    ),
+    order(
+        "its number is closed, and a person lets it try another one",
+        operate("retry", when=failed),
+        pay=closed_under_its_first_key,
     ),
     order(
         "tried again at once, before its time",
