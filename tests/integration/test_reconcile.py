@@ -515,6 +515,38 @@ def test_one_that_cannot_be_compared_does_not_stop_the_others(office: Office) ->
     assert key(broken) not in office.provider.asked
 
 
+def test_an_error_of_our_own_does_not_stop_the_others(office: Office) -> None:
+    for _ in range(2):
+        office.completed()
+    office.execute(
+        "UPDATE saga_state SET generations = jsonb_build_object(:step, 'many') WHERE id = "
+        "(SELECT min(id) FROM saga_state)",
+        {"step": STEP},
+    )
+
+    done = office.run()
+
+    assert (done.checked, done.not_answered) == (1, 1)
+
+
+def test_two_passes_at_once_find_and_alarm_it_once(
+    office: Office, alarms: list[dict[str, Any]]
+) -> None:
+    saga_id = office.compensated()
+    office.provider.write(key(saga_id), RefundStatus.SUCCESS)
+
+    def run_another() -> None:
+        office.provider.meanwhile = lambda: None
+        office.run()
+
+    office.provider.meanwhile = run_another
+    done = office.run()
+
+    assert (done.checked, done.under_way) == (0, 1)
+    assert office.found() == [("1", "not_booked")]
+    assert len(alarms) == 1
+
+
 def test_no_transaction_is_open_while_a_provider_is_asked(office: Office) -> None:
     office.completed()
     sql = (

@@ -117,7 +117,9 @@ class Reconciler:
         with Session(self._engine.database) as session, session.begin():
             ours = checks.look(session, saga_id)
         if ours is None:
-            raise LookupError(f"the payment of refund {saga_id} is gone")
+            log.error("alarm", saga_id=str(saga_id), why="the refund's payment cannot be found")
+            done.not_answered += 1
+            return
         if ours.status in checks.AT_WORK:
             done.under_way += 1
             return
