@@ -60,14 +60,16 @@ class Sandbox:
 
 
 @contextmanager
-def open_sandbox(folder: Path) -> Iterator[Sandbox]:
+def open_sandbox(folder: Path, *, keys: Path | None = None) -> Iterator[Sandbox]:
+    """Serve one with its books in `folder`, and its keys there, too, unless `keys` has them."""
     clock = Clock()
-    keys = folder / "keys"
+    keys = keys or folder / "keys"
+    ring = key_ring(keys)
     served: list[uvicorn.Server] = []
 
     def serve() -> None:
         # SQLite is to be used in the thread that opened it.
-        app = sandbox(Books(folder / "books.sqlite", clock=clock), key_ring(keys))
+        app = sandbox(Books(folder / "books.sqlite", clock=clock), ring)
         config = uvicorn.Config(app, port=0, http=SandboxProtocol, ws="none", log_config=None)
         served.append(uvicorn.Server(config))
         served[0].run()
