@@ -34,7 +34,8 @@ _REJECTIONS = {
     Rejection.ANOTHER_REFUND: _MISMATCH,
     Rejection.OTHER_TOTAL: _MISMATCH,
     Rejection.TOO_MUCH: (400, "INVALID_REQUEST", "申请退款金额大于订单剩余可退金额"),
-    Rejection.REFUSED: (400, "INVALID_REQUEST", "此订单不支持退款"),
+    # Not INVALID_REQUEST: that may speak of an earlier refund, this is plainly a refusal.
+    Rejection.REFUSED: (403, "USER_ACCOUNT_ABNORMAL", "退款请求失败，商户可自行处理退款"),
     Rejection.NOT_ENOUGH: (403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起"),
     Rejection.BUSY: (429, "FREQUENCY_LIMITED", "频率超限，请稍后重试"),
 }
