@@ -6,23 +6,26 @@ from pathlib import Path
 import pytest
 
 import saga
+from models import Difference
 from saga.followup import Lane
 from saga.position import Intervention, Outcome, Paused, Status, StopReason, WaitingFor
 from saga.registry import Registry
 from saga.task import Effect
 from tests.unit.kinds import kinds_of
 from workflows import refund
+from workflows.reconciliation import RECONCILE
 
 pytestmark = pytest.mark.unit
 
 PUBLIC = {
     *("BusinessKeyTaken", "CannotTell", "Conflict", "DefinitionError", "DidNotHappen", "Effect"),
     *("Engine", "ExtraProcess", "Forward", "Happened", "IdempotencyKey", "IdempotencyKeyReused"),
-    *("InvalidInput", "NeedsPerson", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
+    *("InvalidInput", "NotFound", "PollAgain", "Producer", "Refused", "RetryPolicy", "Role"),
     *("Saga", "SagaApp", "SagaError", "SagaNotFound", "StartError", "Started", "Status", "Step"),
     *("StepMisbehaved", "Timing", "TryAgain", "compensatable", "connect", "external"),
     *(
         "Acted",
+        "NeedsPerson",
         "Operator",
         "Outcome",
         "PollPolicy",
@@ -97,6 +100,14 @@ def test_what_is_stored_of_effects_and_reasons_stays() -> None:
     assert set(Paused) == {"saga", "type", "step"}
     assert set(Intervention) == {"retry", "compensate", "cancel", "pause", "resume", "resolve"}
     assert set(Outcome) == {"done", "not_done"}
+
+
+def test_what_is_stored_of_a_reconciliation_stays() -> None:
+    assert RECONCILE == "payment_refund.reconcile"
+    assert set(Difference) == {
+        *("not_booked", "refunded_twice", "not_refunded", "not_final", "may_still_happen"),
+        *("other_amount", "over_the_payment", "payment_differs"),
+    }
 
 
 def test_the_kinds_of_events_stay() -> None:
