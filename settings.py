@@ -17,7 +17,26 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql://")
     celery_broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     saga_api_key: SecretStr | None = None
+    saga_api_url: str | None = None
     sandbox_url: str | None = None
+
+    wechatpay_mchid: str | None = None
+    wechatpay_cert_serial_no: str | None = None
+    wechatpay_private_key: SecretStr | None = None
+    wechatpay_private_key_file: str | None = None
+    wechatpay_apiv3_key: SecretStr | None = None
+    wechatpay_apiv3_key_file: str | None = None
+    wechatpay_public_key: SecretStr | None = None
+    wechatpay_public_key_file: str | None = None
+    wechatpay_public_key_id: str | None = None
+    wechatpay_url: str | None = None
+
+    alipay_app_id: str | None = None
+    alipay_private_key: SecretStr | None = None
+    alipay_private_key_file: str | None = None
+    alipay_public_key: SecretStr | None = None
+    alipay_public_key_file: str | None = None
+    alipay_url: str | None = None
 
     saga_lease_seconds: float = Field(10, gt=0)
     saga_grace_seconds: float = Field(5, gt=0)
@@ -36,6 +55,14 @@ class Settings(BaseSettings):
     @cached_property
     def reconcile_every(self) -> timedelta:
         return timedelta(seconds=self.payment_reconcile_seconds)
+
+    def account(self, prefix: str) -> dict[str, str]:
+        """What is set of a provider's account, such as ``WECHATPAY_``, by variable name."""
+        return {
+            name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self
+            if name.upper().startswith(prefix) and value is not None
+        }
 
     @cached_property
     def timing(self) -> Timing:

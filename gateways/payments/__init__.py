@@ -2,6 +2,7 @@
 
 from gateways.payments.gateway import (
     CallbackRejected,
+    NumberReused,
     PaymentGateway,
     PersonNeeded,
     ProviderBusy,
@@ -16,6 +17,7 @@ from gateways.payments.http import SandboxGateway
 
 __all__ = [
     "CallbackRejected",
+    "NumberReused",
     "PaymentGateway",
     "PersonNeeded",
     "ProviderBusy",

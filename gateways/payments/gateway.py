@@ -99,6 +99,25 @@ class PersonNeeded(Exception):
         return partial(type(self), advice=self.advice), (self.code, self.message)
 
 
+class NumberReused(Exception):
+    """The number is another refund's at the provider: of `amount_minor`, or of another payment.
+
+    Nobody knows what this refund came to under it: a person must look.
+    """
+
+    def __init__(self, refund_no: str, amount_minor: int) -> None:
+        super().__init__(
+            f"the provider has another refund under number {refund_no}, of {amount_minor} in minor "
+            "units"
+        )
+        self.refund_no = refund_no
+        self.amount_minor = amount_minor
+
+    def __reduce__(self) -> tuple[type["NumberReused"], tuple[str, int]]:
+        """Keep the fields when the error travels between processes."""
+        return type(self), (self.refund_no, self.amount_minor)
+
+
 class UnexpectedAnswer(Exception):
     """The provider answered something that proves nothing: the outcome is unknown."""
 
@@ -108,7 +127,8 @@ class RefundNotice:
     """What a provider's callback tells of a refund, once its signature and age were checked.
 
     `event_id` is the provider's own: the same event comes again under the same id. Without a
-    `status` it only tells that something happened: ask `find_refund`.
+    `status` it only tells that something happened: ask `find_refund`. Alipay tells no status, and
+    as `amount_minor` all that went back of the payment until now.
     """
 
     event_id: str
@@ -128,8 +148,8 @@ class PaymentGateway(Protocol):
     def refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask for a refund; a repeat with the same number returns the refund as it is now.
 
-        Raises RefundRefused, ProviderBusy or PersonNeeded when this call did nothing. Any other
-        exception means that the outcome is unknown.
+        Raises RefundRefused, ProviderBusy or PersonNeeded when this call did nothing, NumberReused
+        when the number is another refund's. Any other exception means that the outcome is unknown.
         """
         ...
 
