@@ -76,30 +76,26 @@ def fail(
     done = row.status is Status.COMPENSATING and move.effects.get(row.step) is Effect.COMPENSATED
     # What a person must do comes after a compensation that is done.
     told = {"compensated": row.step} if done and by.error is None else {}
-    record = by.record("failed", alarm=move.advice, **told)
+    cause = None if by.error is None else _cause(row.step, move, by.error)
+    record = by.record("failed", alarm=move.advice, **({"error": cause} if cause else {}), **told)
+    asks = row.waiting_for is WaitingFor.PROBE
     moved = store.fail(
         connection,
         row,
         record,
         effects=move.effects,
-        error=move.advice + _cause(row.step, move, by.error),
+        error=f"{move.advice} (last error: {cause})" if cause else move.advice,
         step=move.step,
         index=None if move.step is None else saga.index(move.step),
         reason=move.going_back,
-        called=row.claimed and row.status is Status.RUNNING and not _probing(row),
+        called=row.claimed and row.status is Status.RUNNING and not asks,
     )
     raise_alarm(saga, landed(moved), move.advice)
     return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()
 
 
-def _probing(row: Row) -> bool:
-    return row.waiting_for is WaitingFor.PROBE
-
-
-def _cause(step: str, move: Fail, error: Exception | None) -> str:
-    """What led to it, beyond the advice; a step that asked for a person gave that itself."""
-    if error is None:
-        return ""
+def _cause(step: str, move: Fail, error: Exception) -> str:
+    """The last error; of one that asked for a person, what its advice does not tell anyway."""
     if isinstance(error, NeedsPerson) and plain(error.advice) == move.advice:
-        return f" (last error: {type(error).__name__}: {plain(error.code or step)})"
-    return f" (last error: {describe(error)})"
+        return f"{type(error).__name__}: {plain(error.code or step)}"
+    return describe(error)

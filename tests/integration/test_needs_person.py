@@ -76,6 +76,7 @@ def test_its_advice_comes_first_and_its_kind_can_be_searched(shop: Shop) -> None
     assert "; retry: shop.pay is tried again, with 4 attempts and fresh time" in why(shop, saga_id)
     [failed] = [event for event in shop.events(saga_id) if event["kind"] == "failed"]
     assert failed["detail"]["alarm"] == TOP_UP
+    assert failed["detail"]["error"] == "NeedsPerson: NOT_ENOUGH"
     with shop.database.connect() as connection:
         found = list_sagas(connection, Filter(error="NeedsPerson"))
     assert [each["sagaId"] for each in found["items"]] == [str(saga_id)]
