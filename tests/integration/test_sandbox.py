@@ -111,10 +111,9 @@ class Wechat:
     found, not_final = "SUCCESS", "PROCESSING"
     reused, too_much, no_payment = "INVALID_REQUEST", "INVALID_REQUEST", "RESOURCE_NOT_EXISTS"
     says = {
-        "refuse": "INVALID_REQUEST",
+        "refuse": "USER_ACCOUNT_ABNORMAL",
         "not_enough": "NOT_ENOUGH",
         "busy": "FREQUENCY_LIMITED",
-    } | {
         "error_before": "SYSTEM_ERROR",
         "error_after": "SYSTEM_ERROR",
         "nonsense": "Exception",
@@ -174,8 +173,10 @@ class Alipay:
     found, not_final = "REFUND_SUCCESS", ""
     reused = "ACQ.DISCORDANT_REPEAT_REQUEST"
     too_much, no_payment = "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "ACQ.TRADE_NOT_EXIST"
-    says = {"refuse": "ACQ.TRADE_NOT_ALLOW_REFUND", "busy": "isv.app-call-limited"} | {
+    says = {
+        "refuse": "ACQ.TRADE_NOT_ALLOW_REFUND",
         "not_enough": "ACQ.SELLER_BALANCE_NOT_ENOUGH",
+        "busy": "isv.app-call-limited",
         "error_before": "500",
         "error_after": "500",
         "nonsense": "JSONDecodeError",
