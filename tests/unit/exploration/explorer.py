@@ -31,7 +31,8 @@ class Explored:
 class Bounds:
     """How many ``workers`` there are, how many ``signals`` may come, how often people may act.
 
-    Without a signal no step waits or sleeps. ``needs``: they may ask for a person. ``kinds``
+    Without a signal no step waits or sleeps. ``needs``: they may ask for a person. ``tells``: how
+    often a provider may tell from outside what it did. ``kinds``
     is what people do; to resume is free.
     """
 
@@ -39,6 +40,7 @@ class Bounds:
     signals: int = 0
     acts: int = 0
     needs: bool = False
+    tells: int = 0
     kinds: frozenset[str] = ACTIONS
 
 
@@ -54,7 +56,9 @@ class Explorer:
         self._operators = Operators(self._settlement, bounds.kinds)
         self._surroundings = Surroundings(self._settlement)
         self._workers = Workers(self._settlement, most=bounds.workers)
-        start = self.small.start._replace(signals=bounds.signals, acts=bounds.acts)
+        start = self.small.start._replace(
+            signals=bounds.signals, acts=bounds.acts, tells=bounds.tells
+        )
         self._worlds = [start]
         self._numbers = {start: 0}
         self._parents = array("l", [0])

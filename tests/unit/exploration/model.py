@@ -156,8 +156,9 @@ class Held(IntEnum):
 class World(NamedTuple):
     """``published``: a message that may act on the row may come; ``risen``: older epochs were.
 
-    ``signals`` and ``acts``: how many signals may still come, and how often an operator may still
-    act. ``cancelled``: one did so, and nobody decided anything else since.
+    ``signals``, ``acts`` and ``tells``: how many signals may still come, how often an operator may
+    still act, and the provider tell from outside what it did. ``cancelled``: one did so, and nobody
+    decided anything else since.
     """
 
     row: Row
@@ -169,6 +170,7 @@ class World(NamedTuple):
     acts: int = 0
     cancelled: bool = False
     held: int = Held.NO
+    tells: int = 0
 
 
 class Small:

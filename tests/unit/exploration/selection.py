@@ -41,6 +41,10 @@ BOUNDS = {
     "that may need a person, with two decisions of people": Bounds(
         needs=True, acts=2, kinds=DECISIONS
     ),
+    "told from outside": Bounds(needs=True, tells=1),
+    "told from outside, with one decision of people": Bounds(
+        needs=True, tells=1, acts=1, kinds=DECISIONS
+    ),
 }
 
 # One of each kind for every step, and all that is known to be hard.
@@ -97,6 +101,8 @@ SELECTED = {
     "that may need a person, with two decisions of people": [
         *["call<call | |", "| call<call |", "| | call<call", "| sql<sql | call"],
     ],
+    "told from outside": ["call<call | call |", "| call |"],
+    "told from outside, with one decision of people": ["| call |", "| | call", "call<call | |"],
 }
 
 ALL = {
@@ -197,5 +203,17 @@ ALL = {
         *_lines(_BAR, _BAR, _LAST),
         *_lines(["sql<sql"], _BAR, ["call", "ask"], _BAR),
         *_lines(_BAR, ["sql", "call"], _BAR, _RETRIABLE),
+    ],
+    "told from outside": [
+        *SELECTED["told from outside"],
+        *_lines(["sql<sql", "ask<call"], _BAR, ["call", "ask"], _BAR),
+        *_lines(["call<call", "call<nothing", "ask<call"], _BAR, _BAR),
+        *_lines(_BAR, ["ask"], _BAR, _RETRIABLE),
+        *["| | call", "sql<sql | ask | call"],
+    ],
+    "told from outside, with one decision of people": [
+        *SELECTED["told from outside, with one decision of people"],
+        *_lines(_BAR, ["call", "call<call"], _BAR, ["sql", "call"]),
+        *["| ask |", "ask<call | |", "sql<sql | call |"],
     ],
 }

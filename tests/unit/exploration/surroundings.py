@@ -6,6 +6,7 @@ passes. What operators do is in ``operators``.
 
 from collections.abc import Callable, Iterator
 
+from tests.unit.exploration import promises
 from tests.unit.exploration.admission import place
 from tests.unit.exploration.canonical import is_time_bound
 from tests.unit.exploration.model import (
@@ -14,6 +15,7 @@ from tests.unit.exploration.model import (
     B_CLOSED,
     B_DONE,
     B_IN_FLIGHT,
+    B_LATE,
     B_NOTHING,
     BY_TYPE,
     COMPENSATING,
@@ -32,6 +34,7 @@ from tests.unit.exploration.model import (
 from tests.unit.exploration.settlement import HELD, IN_TIME, LIFTED, Settlement
 from tests.unit.exploration.workers import Step, after
 
+_TOLD = frozenset({B_DONE, B_LATE})
 _WAITS = frozenset({POLL, SIGNAL, SLEEP})
 
 
@@ -42,6 +45,7 @@ class Surroundings:
     def steps(self, world: World) -> Iterator[Step]:
         yield from self._recovery(world)
         yield from self._signal(world)
+        yield from self._provider_tells(world)
         for happen in FATE:
             yield from happen(world)
 
@@ -92,6 +96,24 @@ class Surroundings:
             settled = self.settlement.settle(row, "signalled", in_chain=False)
             told = world._replace(signals=world.signals - 1)
             yield "a signal comes", False, after(told, settled, world.workers)
+
+    def _provider_tells(self, world: World) -> Iterator[Step]:
+        """``Engine.late_success``: verified, and so true; under the key that is used now."""
+        small = self.settlement.small
+        if not world.tells:
+            return
+        for step, truth in enumerate(world.books):
+            if (
+                not small.external[step]
+                or truth not in _TOLD
+                or (truth == B_LATE and small.operated)
+            ):
+                continue
+            settled = self.settlement.settle(world.row, "late success", step, in_chain=False)
+            promises.keep_late_success(world.row, settled, step, old_key=False)
+            told = world._replace(tells=world.tells - 1)
+            label = f"the provider tells that step {step} took effect"
+            yield label, False, after(told, settled, world.workers)
 
 
 def is_due(small: Small, row: Row) -> bool:

@@ -57,6 +57,7 @@ def after(
         acts=world.acts,
         cancelled=world.cancelled and row.status != FAILED,
         held=world.held,
+        tells=world.tells,
     )
 
 
