@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import make_url
@@ -22,11 +23,15 @@ from gateways.payments import (
     RefundRequest,
     RefundStatus,
 )
+from gateways.payments.accounts import AlipayAccount, WechatPayAccount
+from gateways.payments.alipay import AlipayGateway
 from gateways.payments.wallet import WalletGateway
+from gateways.payments.wechat import WechatPayGateway
 from models import Order, Payment
 from saga import IdempotencyKey, Operator, Outcome, connect
 from saga.cli.errors import UsageError
 from tests.integration.by_hand import ByHand
+from tests.integration.crashes.sandbox import Sandbox, open_sandbox
 from tests.integration.test_cli import NOBODY, Shell, environment
 from workflows import RefundInput, refund, request_refund
 from workflows.reconciliation import OnFile, Reconciled, Reconciler, on_file
@@ -178,6 +183,12 @@ def office(office_database: Database, monkeypatch: pytest.MonkeyPatch) -> Office
     office = Office(office_database)
     monkeypatch.setattr("tasks.payment_refund.payment_gateway", office.door)
     return office
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with open_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
@@ -563,6 +574,53 @@ def test_no_transaction_is_open_while_a_provider_is_asked(office: Office) -> Non
     office.run()
 
     assert open_ones == [0]
+
+
+@pytest.mark.parametrize("method", ["wechat", "alipay"])
+def test_what_a_provider_refunds_after_all_is_found_over_its_own_wire(
+    office: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    gateway = real_gateway(method, sandbox.environment)
+    monkeypatch.setattr(office, "provider", gateway)
+    payment_id = office.paid(method)
+    with Session(office.database) as session:
+        number = session.get_one(Payment, payment_id).payment_no
+    notice = {"paymentNo": number, "amount": "100.00", "method": method}
+    told = {"payments": [notice]}
+    httpx.post(f"{sandbox.url}/control/payments", json=told, trust_env=False).raise_for_status()
+    sandbox.fault({"operation": "refund", "kind": "refuse", "times": 1})
+    saga_id = office.start(payment_id)
+    office.work_off()
+    assert office.status(saga_id) == "COMPENSATED"
+    assert office.run().checked == 1
+    assert office.on_file() == []
+
+    gateway.refund(
+        RefundRequest(
+            refund_no=key(saga_id),
+            payment_no=number,
+            payment_minor=FULL,
+            amount_minor=FULL,
+            currency="CNY",
+            reason="somebody else's retry",
+        )
+    )
+
+    assert office.run().checked == 1
+    assert office.status(saga_id) == "FAILED"
+    assert office.found() == [("1", "not_booked")]
+    assert office.on_file()[0].theirs == "SUCCESS 100.00"
+
+
+def real_gateway(method: str, environment: Mapping[str, str]) -> PaymentGateway:
+    timeout = timedelta(seconds=10)
+    if method == "wechat":
+        wechat = WechatPayAccount.read(environment)
+        assert wechat is not None
+        return WechatPayGateway(wechat, timeout)
+    alipay = AlipayAccount.read(environment)
+    assert alipay is not None
+    return AlipayGateway(alipay, timeout)
 
 
 def test_the_command_tells_what_differs_and_ends_accordingly(
