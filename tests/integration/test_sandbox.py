@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 import pytest
@@ -110,7 +110,7 @@ class Wechat:
     done, again, processing, unknown = "SUCCESS", "SUCCESS", "PROCESSING", "RESOURCE_NOT_EXISTS"
     found, not_final = "SUCCESS", "PROCESSING"
     reused, too_much, no_payment = "INVALID_REQUEST", "INVALID_REQUEST", "RESOURCE_NOT_EXISTS"
-    says = {
+    says: ClassVar = {
         "refuse": "USER_ACCOUNT_ABNORMAL",
         "not_enough": "NOT_ENOUGH",
         "busy": "FREQUENCY_LIMITED",
@@ -173,7 +173,7 @@ class Alipay:
     found, not_final = "REFUND_SUCCESS", ""
     reused = "ACQ.DISCORDANT_REPEAT_REQUEST"
     too_much, no_payment = "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "ACQ.TRADE_NOT_EXIST"
-    says = {
+    says: ClassVar = {
         "refuse": "ACQ.TRADE_NOT_ALLOW_REFUND",
         "not_enough": "ACQ.SELLER_BALANCE_NOT_ENOUGH",
         "busy": "isv.app-call-limited",
