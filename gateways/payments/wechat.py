@@ -5,7 +5,7 @@ https://pay.weixin.qq.com/doc/v3/merchant/4012791862 (refund), …4012791863 (qu
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -65,7 +65,8 @@ class WechatPayGateway:
             raise RefundRefused(
                 "CURRENCY_NOT_SUPPORTED", f"WeChat Pay refunds CNY, not {request.currency}"
             )
-        status, text = self._client.refund(
+        status, text = _called(
+            self._client.refund,
             out_refund_no=request.refund_no,
             out_trade_no=request.payment_no,
             amount={
@@ -92,7 +93,7 @@ class WechatPayGateway:
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
         """As the interface says; raises NumberReused when the number is of another payment."""
         # What is signed must be what is sent, so it is quoted here, not by the library.
-        status, text = self._client.query_refund(quote(refund_no, safe="*@"))
+        status, text = _called(self._client.query_refund, quote(refund_no, safe="*@"))
         answer = _object(text)
         match status, answer.get("code"):
             case 200, _:
@@ -143,6 +144,17 @@ class WechatPayGateway:
 
 
 _OK = 200
+
+
+def _called(call: Callable[..., tuple[int, str | bytes]], *args: Any, **kwargs: Any) -> Any:
+    """Call the library. Raises UnexpectedAnswer for an answer that WeChat Pay did not sign."""
+    try:
+        return call(*args, **kwargs)
+    except Exception as odd:
+        # Just so it says that; all else, of the network and of time limits, has a type of its own.
+        if type(odd) is Exception:
+            raise UnexpectedAnswer(f"the answer is not WeChat Pay's: {odd}") from odd
+        raise
 
 
 def _expect_fresh(timestamp: str, now: datetime) -> None:
