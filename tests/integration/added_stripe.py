@@ -3,7 +3,7 @@
 In a copy of the project to which the page was applied: here there is no Stripe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import create_app
+from gateways.payments import accounts
 from gateways.payments import stripe as added
 from gateways.payments.gateway import (
     CallbackRejected,
@@ -31,10 +32,13 @@ from gateways.payments.gateway import (
     UnexpectedAnswer,
 )
 from models import Order, Payment, PaymentMethod, RefundCheck
+from saga import connect
 from saga.operator import Operator
 from settings import settings
 from tasks.doors import payment_gateway
 from tests.integration.by_hand import ByHand
+from tests.integration.crashes.desk import EMPTY as NO_SAGAS
+from tests.integration.crashes.refunds import EMPTY as NO_PAYMENTS
 from tests.integration.stripe_books import (
     SECRET_KEY,
     WEBHOOK_SECRET,
@@ -81,12 +85,10 @@ def gateway(stripe: Stripe) -> PaymentGateway:
 
 
 def gateway_to(stripe: Stripe, secret_key: str = SECRET_KEY) -> PaymentGateway:
-    return added.StripeGateway(
-        url=stripe.url,
-        secret_key=secret_key,
-        webhook_secret=WEBHOOK_SECRET,
-        timeout=timedelta(seconds=5),
+    account = accounts.StripeAccount(
+        url=stripe.url, secret_key=secret_key, webhook_secret=WEBHOOK_SECRET
     )
+    return added.StripeGateway(account, timedelta(seconds=5))
 
 
 def found(gateway: PaymentGateway) -> RefundStatus | None:
@@ -311,6 +313,7 @@ class Desk(ByHand):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, refund)
+        self.execute(f"{NO_SAGAS}; {NO_PAYMENTS}")
         with Session(database) as session, session.begin():
             order = Order(user_id="user", amount_minor=10_000, status="paid")
             session.add(order)
@@ -338,13 +341,20 @@ class Desk(ByHand):
             return payment.status, payment.refunded_minor
 
 
+@pytest.fixture(scope="module")
+def one_database(new_database: Callable[[], str]) -> Iterator[Database]:
+    database = connect(new_database())
+    yield database
+    database.dispose()
+
+
 @pytest.fixture
-def desk(database: Database, stripe: Stripe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(one_database: Database, stripe: Stripe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(settings, "stripe_url", stripe.url)
     monkeypatch.setattr(settings, "stripe_secret_key", SecretStr(SECRET_KEY))
     monkeypatch.setattr(settings, "stripe_webhook_secret", SecretStr(WEBHOOK_SECRET))
     payment_gateway.cache_clear()
-    yield Desk(database)
+    yield Desk(one_database)
     payment_gateway.cache_clear()
 
 
