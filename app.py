@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from celery import Celery
+from celery import Celery, signals
 
 from gateways.payments.sandbox.merchant import environment as sandbox_environment
 from saga import Engine, ExtraProcess, Producer, SagaApp, connect
@@ -39,6 +39,21 @@ engine = Engine(
     timing=settings.timing,
 )
 register(celery, engine)
+
+
+def expect_doors(**_: object) -> None:
+    """End this process, with all that is wrong, unless it could refund as the settings say."""
+    from gateways.payments.accounts import AccountFaulty
+    from tasks import doors
+
+    try:
+        doors.check()
+    except AccountFaulty as faulty:
+        sys.exit("\n".join(f"saga: {fault}" for fault in faulty.faults))
+
+
+# Before its processes fork, and before any message is taken.
+signals.worker_init.connect(expect_doors)
 
 
 def reconcile() -> None:
@@ -90,6 +105,7 @@ def create_api() -> "FastAPI":
     """What ``uvicorn --factory app:create_api`` serves."""
     from api import create_app
 
+    expect_doors()
     key = settings.saga_api_key
     return create_app(
         engine,

@@ -9,8 +9,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from gateways.payments.accounts import AccountFaulty, AlipayAccount, WechatPayAccount, is_open
 from saga.doctor import Finding
 from settings import settings
+from tasks import doors
 
 _PATIENCE_SECONDS = 2
 
@@ -37,23 +39,68 @@ def findings() -> Iterator[Finding]:
         )
     else:
         yield Finding.ok("SAGA_API_KEY", "is set")
-    yield _provider()
+    yield from _providers()
+    if settings.sandbox_url is not None:
+        yield _sandbox(settings.sandbox_url)
 
 
-def _provider() -> Finding:
-    if settings.sandbox_url is None:
-        return Finding.warn(
-            "SANDBOX_URL",
-            "is not set: wechat and alipay payments cannot be refunded",
-            "set SANDBOX_URL, or run: saga up",
+def _providers() -> Iterator[Finding]:
+    """Judge how payment providers are set up, calling none of them."""
+    for method in doors.PROVIDERS:
+        yield from _provider(method)
+    if settings.saga_api_url is None:
+        if settings.wechatpay_mchid is not None:
+            yield Finding.warn(
+                "SAGA_API_URL",
+                "is not set: WeChat Pay is not told where to call back, only polled",
+                "set it to the address at which the outside reaches this API",
+            )
+        return
+    for fault in doors.api_url_faults():
+        yield Finding.bad(fault.variable, fault.detail, fault.advice)
+
+
+def _provider(method: str) -> Iterator[Finding]:
+    name = f"{method} payments"
+    try:
+        account = doors.payment_account(method)
+    except AccountFaulty as faulty:
+        for fault in faulty.faults:
+            yield Finding.bad(fault.variable, fault.detail, fault.advice)
+        return
+    if account is None:
+        yield Finding.warn(
+            name,
+            f"not set: {method} payments cannot be refunded",
+            f"set {doors.PROVIDERS[method]}…, as docs/reference/settings.md says, or run: saga up",
         )
+        return
+    if is_open(account.url):
+        yield Finding.warn(
+            name,
+            f"{account.url} is not https: what is sent there can be read and answered on the way",
+            "give the https address",
+        )
+        return
+    match account:
+        case WechatPayAccount(mchid=mchid):
+            url = doors.notify_url(method)
+            calls = "is polled" if url is None else f"calls back to {url}"
+            yield Finding.ok(name, f"is set up (merchant {mchid}, {calls})")
+        case AlipayAccount(app_id=app_id):
+            yield Finding.ok(
+                name, f"is set up (application {app_id}, calls back where its payments said)"
+            )
+
+
+def _sandbox(url: str) -> Finding:
     try:
         with httpx.Client(timeout=_PATIENCE_SECONDS, trust_env=False) as client:
-            client.get(f"{settings.sandbox_url}/healthz").raise_for_status()
-    except httpx.HTTPError as error:
+            client.get(f"{url}/healthz").raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Finding.bad(
             "payment provider",
-            f"the sandbox at {settings.sandbox_url} does not answer: {error}",
+            f"the sandbox at {url} does not answer: {error}",
             "start it, or correct SANDBOX_URL; refunds wait and then fail",
         )
-    return Finding.ok("payment provider", f"the sandbox at {settings.sandbox_url} answers")
+    return Finding.ok("payment provider", f"the sandbox at {url} answers")

@@ -13,11 +13,12 @@ from saga import connect
 from settings import settings
 
 if TYPE_CHECKING:
-    from gateways.payments.accounts import AlipayAccount, WechatPayAccount
+    from gateways.payments.accounts import AlipayAccount, Fault, WechatPayAccount
 
 # A gateway gives up a little before its step is told to, so that its own error is recorded.
 _EARLIER = 0.9
-_VARIABLES = {"wechat": "WECHATPAY_", "alipay": "ALIPAY_"}
+PROVIDERS = {"wechat": "WECHATPAY_", "alipay": "ALIPAY_"}
+"""How the settings of a payment method's provider begin."""
 
 
 class NoSuchDoor(Exception):
@@ -38,7 +39,7 @@ def payment_gateway(method: str) -> PaymentGateway:
         if settings.sandbox_url is not None:
             return SandboxGateway(settings.sandbox_url, timeout)
         raise NoSuchDoor(
-            f"no provider is set up for {method} payments: set {_VARIABLES.get(method, 'it')}…, "
+            f"no provider is set up for {method} payments: set {PROVIDERS.get(method, 'it')}…, "
             "as docs/reference/settings.md says"
         )
     from gateways.payments.accounts import WechatPayAccount
@@ -61,18 +62,33 @@ def payment_account(method: str) -> "WechatPayAccount | AlipayAccount | None":
 
     match method:
         case "wechat":
-            return WechatPayAccount.read(settings.account(_VARIABLES[method]))
+            return WechatPayAccount.read(settings.account(PROVIDERS[method]))
         case "alipay":
-            return AlipayAccount.read(settings.account(_VARIABLES[method]))
+            return AlipayAccount.read(settings.account(PROVIDERS[method]))
         case _:
             return None
 
 
 def notify_url(method: str) -> str | None:
     """Where the provider of a payment method is to call back; None: it is only polled."""
-    if settings.saga_api_url is None or method not in _VARIABLES:
+    if settings.saga_api_url is None or method not in PROVIDERS:
         return None
     return f"{settings.saga_api_url.rstrip('/')}/api/webhooks/{method}"
+
+
+def api_url_faults() -> "list[Fault]":
+    """What is wrong with where providers are to call back."""
+    from gateways.payments.accounts import Fault, is_address
+
+    if settings.saga_api_url is None or is_address(settings.saga_api_url):
+        return []
+    return [
+        Fault(
+            "SAGA_API_URL",
+            "is not an http or https address",
+            "give the one at which providers reach this API",
+        )
+    ]
 
 
 def check() -> None:
@@ -80,18 +96,10 @@ def check() -> None:
 
     What needs no fault is made: a worker's processes then have it from before their fork.
     """
-    from gateways.payments.accounts import AccountFaulty, Fault, is_address
+    from gateways.payments.accounts import AccountFaulty
 
-    faults = []
-    if settings.saga_api_url is not None and not is_address(settings.saga_api_url):
-        faults.append(
-            Fault(
-                "SAGA_API_URL",
-                "is not an http or https address",
-                "give the one at which providers reach this API",
-            )
-        )
-    for method in _VARIABLES:
+    faults = api_url_faults()
+    for method in PROVIDERS:
         try:
             if payment_account(method) is not None:
                 payment_gateway(method)
