@@ -25,6 +25,8 @@ class Difference(StrEnum):
     """Nobody waits for the refund any more; the provider may still do it."""
     OTHER_AMOUNT = "other_amount"
     """The provider refunded another amount than what was booked."""
+    NUMBER_REUSED = "number_reused"
+    """The provider has our number for a refund of another payment."""
     OVER_THE_PAYMENT = "over_the_payment"
     """All refunds of the payment together are more than was paid."""
     PAYMENT_DIFFERS = "payment_differs"
@@ -35,9 +37,10 @@ class RefundCheck(Base):
     """One refund number beside the provider's books, as of ``checked_at``.
 
     Amounts are in minor units (fen); ``booked_minor`` is empty where nothing is booked,
-    ``their_status`` where the provider has no such refund. ``asked_at`` is when the provider was
-    asked last, answered or not; ``found_at`` since when there is this difference. ``is_over`` once
-    it was compared while the saga was at rest; until then it is asked again, however old it is.
+    ``their_status`` where the provider has no such refund, and ANOTHER_REFUND where the number is
+    another payment's. ``asked_at`` is when the provider was asked last, answered or not;
+    ``found_at`` since when there is this difference. ``is_over`` once it was compared while the
+    saga was at rest; until then it is asked again, however old it is.
     """
 
     __tablename__ = "refund_checks"

@@ -23,7 +23,7 @@ def upgrade() -> None:
             found_at     timestamptz,
             CONSTRAINT refund_checks_difference_is_known CHECK (difference IN (
                 'not_booked', 'refunded_twice', 'not_refunded', 'not_final', 'may_still_happen',
-                'other_amount', 'over_the_payment', 'payment_differs')),
+                'other_amount', 'number_reused', 'over_the_payment', 'payment_differs')),
             CONSTRAINT refund_checks_difference_has_a_time CHECK (
                 (difference IS NULL) = (found_at IS NULL)),
             CONSTRAINT refund_checks_theirs_is_whole CHECK (

@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -17,153 +14,22 @@ from sqlalchemy.orm import Session
 from commands.reconcile import reconcile
 from gateways.payments import (
     PaymentGateway,
-    RefundAnswer,
-    RefundNotice,
-    RefundRefused,
     RefundRequest,
     RefundStatus,
 )
 from gateways.payments.accounts import AlipayAccount, WechatPayAccount
 from gateways.payments.alipay import AlipayGateway
-from gateways.payments.wallet import WalletGateway
 from gateways.payments.wechat import WechatPayGateway
-from models import Order, Payment
-from saga import IdempotencyKey, Operator, Outcome, connect
+from models import Payment
+from saga import Outcome, connect
 from saga.cli.errors import UsageError
-from tests.integration.by_hand import ByHand
 from tests.integration.crashes.sandbox import Sandbox, open_sandbox
+from tests.integration.office import FULL, STEP, Office, key
 from tests.integration.test_cli import NOBODY, Shell, environment
-from workflows import RefundInput, refund, request_refund
-from workflows.reconciliation import OnFile, Reconciled, Reconciler, on_file
 
 pytestmark = pytest.mark.integration
 
-TABLES = (
-    *("refund_checks", "refunds", "payments", "orders", "wallet_entry"),
-    *("saga_state", "saga_event", "saga_signal", "saga_pause"),
-)
-STEP = "payment_refund.call_provider_refund"
-FULL = 100_00
 DAY = timedelta(days=1)
-
-
-@dataclass
-class Provider:
-    """A provider whose books a test may write. ``asked`` are the numbers it was asked about."""
-
-    books: dict[str, RefundAnswer] = field(default_factory=dict)
-    refuses: bool = False
-    silent: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-    meanwhile: Callable[[], None] = lambda: None
-
-    def refund(self, request: RefundRequest) -> RefundAnswer:
-        if self.refuses:
-            raise RefundRefused("NO", "it does not want to")
-        self.write(request.refund_no, RefundStatus.SUCCESS, request.amount_minor)
-        return self.books[request.refund_no]
-
-    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
-        assert payment_no.startswith("PAY")
-        self.asked.append(refund_no)
-        self.meanwhile()
-        if refund_no in self.silent:
-            raise TimeoutError("it says nothing")
-        return self.books.get(refund_no)
-
-    def verify_callback(
-        self,
-        headers: Mapping[str, str],  # noqa: ARG002
-        body: bytes,  # noqa: ARG002
-        *,
-        now: datetime,  # noqa: ARG002
-    ) -> RefundNotice | None:
-        raise AssertionError
-
-    def write(self, number: str, status: RefundStatus, amount_minor: int = FULL) -> None:
-        self.books[number] = RefundAnswer(
-            refund_no=number, status=status, amount_minor=amount_minor, raw={}
-        )
-
-
-class Office(ByHand):
-    """Where refunds are worked by hand, and reconciled."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, refund)
-        self.provider = Provider()
-        self.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
-
-    def door(self, method: str) -> PaymentGateway:
-        return WalletGateway(self.database) if method == "balance" else self.provider
-
-    def paid(self, method: str = "wechat") -> str:
-        with Session(self.database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=FULL, status="paid")
-            session.add(order)
-            session.flush()
-            payment = Payment(
-                payment_no=f"PAY{uuid4().int}",
-                order_id=order.id,
-                user_id="user",
-                method=method,
-                amount_minor=FULL,
-                status="success",
-            )
-            session.add(payment)
-            session.flush()
-            return payment.id
-
-    def start(self, payment_id: str, amount: str = "100.00") -> UUID:
-        asked = RefundInput(payment_id=payment_id, amount=Decimal(amount), reason="a test")
-        with Session(self.database) as session, session.begin():
-            return request_refund(self.engine, session, asked).saga_id
-
-    def completed(self, method: str = "wechat") -> UUID:
-        saga_id = self.start(self.paid(method))
-        self.work_off()
-        assert self.status(saga_id) == "COMPLETED"
-        return saga_id
-
-    def compensated(self, payment_id: str | None = None) -> UUID:
-        saga_id = self.start(payment_id or self.paid())
-        self.provider.refuses = True
-        self.work_off()
-        self.provider.refuses = False
-        assert self.status(saga_id) == "COMPENSATED"
-        return saga_id
-
-    def run(self, **bounds: Any) -> Reconciled:
-        return Reconciler(self.engine, door=self.door).run(**bounds)
-
-    def on_file(self) -> list[OnFile]:
-        with Session(self.database) as session:
-            return on_file(session)
-
-    def found(self) -> list[tuple[str, str]]:
-        """The differences on file, with the number's generation."""
-        return [(found.refund_no[-1], found.difference.value) for found in self.on_file()]
-
-    def resolve(self, saga_id: UUID, outcome: Outcome) -> None:
-        """Let a person say what became of the whole saga."""
-        Operator(self.engine, actor="ann").resolve(
-            saga_id, outcome=outcome, evidence="I asked", reason="a test"
-        )
-
-    def give_new_number(self) -> None:
-        """What a person's retry does after the provider's word that the first one is closed."""
-        self.execute(
-            "UPDATE saga_state SET generations = jsonb_build_object(:step, 2)", {"step": STEP}
-        )
-
-    def book(self, saga_id: UUID) -> None:
-        """What a person writes who books a refund by hand."""
-        self.execute(
-            "INSERT INTO refunds (refund_no, payment_id, amount_minor, reason, answer) SELECT "
-            ":key, id, :amount, 'by hand', '{}' FROM payments; UPDATE payments SET "
-            "refunded_minor = :amount, status = 'refunded'",
-            {"key": key(saga_id), "amount": FULL},
-        )
 
 
 @pytest.fixture(scope="module")
@@ -202,10 +68,6 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr("workflows.reconciliation.checks.log", Log())
     return heard
-
-
-def key(saga_id: UUID, generation: int = 1) -> IdempotencyKey:
-    return IdempotencyKey.of(saga_id, STEP, generation=generation)
 
 
 def test_what_agrees_is_no_difference(office: Office, alarms: list[dict[str, Any]]) -> None:
@@ -267,6 +129,15 @@ def test_another_amount_than_what_is_booked_is_found(office: Office) -> None:
 
     assert office.found() == [("1", "other_amount")]
     assert office.on_file()[0].theirs == "SUCCESS 99.99"
+
+
+def test_a_number_that_is_another_payments_refund_is_an_answer(office: Office) -> None:
+    saga_id = office.compensated()
+    office.provider.reused = {key(saga_id): 1}
+
+    assert office.run().checked == 1
+    assert office.found() == [("1", "number_reused")]
+    assert office.on_file()[0].theirs == "ANOTHER_REFUND 0.01"
 
 
 def test_money_that_left_the_wallet_by_another_way_is_found(office: Office) -> None:

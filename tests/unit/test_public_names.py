@@ -106,7 +106,7 @@ def test_what_is_stored_of_a_reconciliation_stays() -> None:
     assert RECONCILE == "payment_refund.reconcile"
     assert set(Difference) == {
         *("not_booked", "refunded_twice", "not_refunded", "not_final", "may_still_happen"),
-        *("other_amount", "over_the_payment", "payment_differs"),
+        *("other_amount", "number_reused", "over_the_payment", "payment_differs"),
     }
 
 

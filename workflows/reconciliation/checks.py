@@ -1,8 +1,7 @@
 """What reconciling reads and writes, each in the caller's short transaction."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +10,14 @@ from sqlalchemy import case, func, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
-from models import Difference, Payment, Refund, RefundCheck, decimal_text
+from gateways.payments import NumberReused
+from models import Difference, Payment, Refund, RefundCheck
 from saga import IdempotencyKey, Status
 from saga.position import RESTING
 from tasks.payment_refund import call_provider_refund
 from workflows.payment_refund import refund
 from workflows.reconciliation.comparison import MEANING, OF_THE_PAYMENT, Finding, Ours
+from workflows.reconciliation.differences import ours_text, theirs_text
 
 log = structlog.get_logger("saga")
 
@@ -221,8 +222,13 @@ def _upsert(session: Session, ours: Ours, finding: Finding, status: Status) -> b
 
 
 def _answered(finding: Finding) -> tuple[str | None, int | None]:
-    theirs = finding.theirs
-    return (None, None) if theirs is None else (theirs.status.value, theirs.amount_minor)
+    match finding.theirs:
+        case None:
+            return None, None
+        case NumberReused() as reused:
+            return "ANOTHER_REFUND", reused.amount_minor
+        case answer:
+            return answer.status.value, answer.amount_minor
 
 
 def _alarm(ours: Ours, finding: Finding, status: Status) -> None:
@@ -234,54 +240,6 @@ def _alarm(ours: Ours, finding: Finding, status: Status) -> None:
         refund_no=str(finding.refund_no),
         payment_id=ours.payment_id,
         why=MEANING[finding.difference],
-        ours=_ours(status.value, finding.booked_minor),
-        theirs=_theirs(*_answered(finding)),
+        ours=ours_text(status.value, finding.booked_minor),
+        theirs=theirs_text(*_answered(finding)),
     )
-
-
-def _ours(status: str, booked_minor: int | None) -> str:
-    return f"{status}, " + (
-        "not booked" if booked_minor is None else f"booked {decimal_text(booked_minor)}"
-    )
-
-
-def _theirs(status: str | None, minor: int | None) -> str:
-    return "none" if status is None or minor is None else f"{status} {decimal_text(minor)}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnFile:
-    """A difference as it was found last; ``ours`` and ``theirs`` are words for people.
-
-    ``found_at`` is since when it is known.
-    """
-
-    refund_no: str
-    saga_id: UUID
-    payment_id: str
-    ours: str
-    theirs: str
-    difference: Difference
-    found_at: datetime
-
-
-def on_file(session: Session) -> list[OnFile]:
-    """All differences as they were found last, the longest known first."""
-    checks = session.scalars(
-        select(RefundCheck)
-        .where(RefundCheck.difference.is_not(None))
-        .order_by(RefundCheck.found_at, RefundCheck.refund_no)
-    )
-    return [
-        OnFile(
-            refund_no=check.refund_no,
-            saga_id=check.saga_id,
-            payment_id=check.payment_id,
-            ours=_ours(check.saga_status, check.booked_minor),
-            theirs=_theirs(check.their_status, check.their_minor),
-            difference=Difference(check.difference),
-            found_at=check.found_at,
-        )
-        for check in checks
-        if check.difference is not None and check.found_at is not None
-    ]

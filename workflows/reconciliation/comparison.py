@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateways.payments import RefundAnswer, RefundStatus
+from gateways.payments import NumberReused, RefundAnswer, RefundStatus
 from models import Difference
 from saga import IdempotencyKey, Status
 
@@ -15,6 +15,7 @@ MEANING = {
     Difference.NOT_FINAL: "the payment says refunded before the provider's final word",
     Difference.MAY_STILL_HAPPEN: "nobody waits for this refund, and the provider may still do it",
     Difference.OTHER_AMOUNT: "the provider refunded another amount than what was booked",
+    Difference.NUMBER_REUSED: "the provider has this number for a refund of another payment",
     Difference.OVER_THE_PAYMENT: "all its refunds together are more than what was paid",
     Difference.PAYMENT_DIFFERS: "the payment's refunded amount is not the sum of its refunds",
 }
@@ -28,9 +29,13 @@ ADVICE = {
     Difference.NOT_FINAL: "nothing, if the provider says SUCCESS soon; else finish it there",
     Difference.MAY_STILL_HAPPEN: "finish or cancel it on the provider's own pages",
     Difference.OTHER_AMOUNT: "correct the booking, or settle the rest with the customer",
+    Difference.NUMBER_REUSED: "find who else refunds in our name, and what this payment came to",
     Difference.OVER_THE_PAYMENT: "ask the customer for what is too much, or book the loss",
     Difference.PAYMENT_DIFFERS: "find who wrote to the payment past its sagas, and correct it",
 }
+
+# What a provider says of one number: all but None has an amount.
+Answer = RefundAnswer | NumberReused | None
 
 # They are the payment's, so that one of its refunds is enough to tell of them.
 OF_THE_PAYMENT = frozenset({Difference.OVER_THE_PAYMENT, Difference.PAYMENT_DIFFERS})
@@ -66,7 +71,7 @@ class Finding:
 
     refund_no: IdempotencyKey
     booked_minor: int | None
-    theirs: RefundAnswer | None
+    theirs: Answer
     difference: Difference | None
 
     @property
@@ -74,7 +79,7 @@ class Finding:
         return self.booked_minor is None and _refunded(self.theirs)
 
 
-def compare(ours: Ours, theirs: Mapping[str, RefundAnswer | None]) -> list[Finding]:
+def compare(ours: Ours, theirs: Mapping[str, Answer]) -> list[Finding]:
     """Compare each number of a saga that is at rest or FAILED; ``theirs`` has all of them."""
     return [
         Finding(
@@ -87,10 +92,10 @@ def compare(ours: Ours, theirs: Mapping[str, RefundAnswer | None]) -> list[Findi
     ]
 
 
-def _difference(
-    ours: Ours, theirs: Mapping[str, RefundAnswer | None], key: str
-) -> Difference | None:
+def _difference(ours: Ours, theirs: Mapping[str, Answer], key: str) -> Difference | None:
     booked, answer = ours.booked.get(key), theirs[key]
+    if isinstance(answer, NumberReused):
+        return Difference.NUMBER_REUSED
     status = None if answer is None else answer.status
     if booked is None:
         alone = _unbooked(status, sum(map(_refunded, theirs.values())))
@@ -122,7 +127,7 @@ def _booked(booked_minor: int, answer: RefundAnswer) -> Difference | None:
             return Difference.NOT_REFUNDED
 
 
-def _of_the_payment(ours: Ours, theirs: Mapping[str, RefundAnswer | None]) -> Difference | None:
+def _of_the_payment(ours: Ours, theirs: Mapping[str, Answer]) -> Difference | None:
     here = [answer for answer in theirs.values() if answer is not None and _refunded(answer)]
     back_minor = ours.elsewhere_minor + sum(answer.amount_minor for answer in here)
     if here and back_minor > ours.payment_minor:
@@ -134,5 +139,5 @@ def _of_the_payment(ours: Ours, theirs: Mapping[str, RefundAnswer | None]) -> Di
     return None if found in ours.told else found
 
 
-def _refunded(answer: RefundAnswer | None) -> bool:
-    return answer is not None and answer.status is RefundStatus.SUCCESS
+def _refunded(answer: Answer) -> bool:
+    return isinstance(answer, RefundAnswer) and answer.status is RefundStatus.SUCCESS

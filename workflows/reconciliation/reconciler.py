@@ -15,12 +15,12 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from gateways.payments import PaymentGateway, RefundAnswer
+from gateways.payments import NumberReused, PaymentGateway
 from saga import Engine, SagaError, Status
 from saga.database import is_away
 from tasks.doors import payment_gateway
 from workflows.reconciliation import checks
-from workflows.reconciliation.comparison import Finding, Ours, compare
+from workflows.reconciliation.comparison import Answer, Finding, Ours, compare
 
 log = structlog.get_logger("saga")
 
@@ -138,13 +138,13 @@ class Reconciler:
         else:
             done.under_way += 1
 
-    def _ask(self, ours: Ours, silent: Counter[str]) -> dict[str, RefundAnswer | None] | None:
+    def _ask(self, ours: Ours, silent: Counter[str]) -> dict[str, Answer] | None:
         """Ask for every number of the saga; None where one of the answers did not come."""
-        theirs: dict[str, RefundAnswer | None] = {}
+        theirs: dict[str, Answer] = {}
         try:
             gateway = self._door(ours.method)
             for key in ours.keys:
-                theirs[key] = gateway.find_refund(key, payment_no=ours.payment_no)
+                theirs[key] = _answer(gateway, key, payment_no=ours.payment_no)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was learnt
             silent[ours.method] += 1
             log.warning(
@@ -192,3 +192,10 @@ class Reconciler:
                 why=f"{type(error).__name__}: {error}".partition("\n")[0],
             )
             return None
+
+
+def _answer(gateway: PaymentGateway, key: str, *, payment_no: str) -> Answer:
+    try:
+        return gateway.find_refund(key, payment_no=payment_no)
+    except NumberReused as reused:
+        return reused
