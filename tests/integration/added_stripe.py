@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import create_app
+from commands import health
 from gateways.payments import accounts
 from gateways.payments import stripe as added
 from gateways.payments.gateway import (
@@ -33,6 +34,7 @@ from gateways.payments.gateway import (
 )
 from models import Order, Payment, PaymentMethod, RefundCheck
 from saga import connect
+from saga.doctor import Level
 from saga.operator import Operator
 from settings import settings
 from tasks.doors import payment_gateway
@@ -445,3 +447,15 @@ def test_a_refund_that_fails_after_it_had_succeeded_is_found_by_reconciliation(
     assert (desk.status(saga_id), *desk.stands()) == ("COMPLETED", "success", 4_000)
     with Session(desk.database) as session:
         assert session.scalars(select(RefundCheck.difference)).all() == ["not_refunded"]
+
+
+def test_the_doctor_tells_how_stripe_is_set_up(
+    desk: Desk,  # noqa: ARG001 - it is set up with it
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "sandbox_url", None)
+    [well] = [finding for finding in health.findings() if finding.name == "stripe payments"]
+    monkeypatch.setattr(settings, "stripe_webhook_secret", None)
+    [bad] = [finding for finding in health.findings() if finding.level is Level.BAD]
+
+    assert (well.level, bad.name) == (Level.OK, "STRIPE_WEBHOOK_SECRET")
