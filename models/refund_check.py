@@ -22,7 +22,7 @@ class Difference(StrEnum):
     NOT_FINAL = "not_final"
     """A payment says that it was refunded; the provider's final word is still to come."""
     MAY_STILL_HAPPEN = "may_still_happen"
-    """Nobody waits for the refund any more; the provider may still do it."""
+    """The saga went back or is FAILED; the provider may still refund."""
     OTHER_AMOUNT = "other_amount"
     """The provider refunded another amount than what was booked."""
     NUMBER_REUSED = "number_reused"

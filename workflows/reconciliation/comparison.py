@@ -13,7 +13,8 @@ MEANING = {
     Difference.REFUNDED_TWICE: "the provider refunded under more than one number of this saga",
     Difference.NOT_REFUNDED: "the payment says refunded, and the provider did not do it",
     Difference.NOT_FINAL: "the payment says refunded before the provider's final word",
-    Difference.MAY_STILL_HAPPEN: "nobody waits for this refund, and the provider may still do it",
+    Difference.MAY_STILL_HAPPEN: "the saga went back or is FAILED, and the provider may still "
+    "refund",
     Difference.OTHER_AMOUNT: "the provider refunded another amount than what was booked",
     Difference.NUMBER_REUSED: "the provider has this number for a refund of another payment",
     Difference.OVER_THE_PAYMENT: "all its refunds together are more than what was paid",
