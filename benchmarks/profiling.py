@@ -16,7 +16,7 @@ from benchmarks.throughput import CHAINED, CONCURRENCY, LANES, PLAIN
 _CHILD = (
     ("events for Flower", ("celery/events/",)),
     ("publishing the next task", ("celery/canvas.py", "celery/app/amqp.py", "kombu/messaging.py")),
-    ("the provider's call", ("httpx/", "gateways/payments/http.py")),
+    ("the provider's call", ("wechatpayv3/", "requests/", "urllib3/", "gateways/payments/")),
     ("the heartbeat's thread", ("saga/heartbeat.py",)),
     ("the step's own SQL", ("tasks/payment_refund.py", "StepSession.flush_whole")),
     ("the engine's SQL: lock", ("saga/queries.py",)),

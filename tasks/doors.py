@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gateways.payments import PaymentGateway, SandboxGateway
+from gateways.payments import PaymentGateway
 from gateways.payments.wallet import WalletGateway
 from saga import connect
 from settings import settings
@@ -36,8 +36,6 @@ def payment_gateway(method: str) -> PaymentGateway:
     timeout = timedelta(seconds=settings.payment_refund_call_timeout_seconds * _EARLIER)
     account = payment_account(method)
     if account is None:
-        if settings.sandbox_url is not None:
-            return SandboxGateway(settings.sandbox_url, timeout)
         raise NoSuchDoor(
             f"no provider is set up for {method} payments: set {PROVIDERS.get(method, 'it')}…, "
             "as docs/reference/settings.md says"

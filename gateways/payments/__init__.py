@@ -13,7 +13,6 @@ from gateways.payments.gateway import (
     RefundStatus,
     UnexpectedAnswer,
 )
-from gateways.payments.http import SandboxGateway
 
 __all__ = [
     "CallbackRejected",
@@ -26,6 +25,5 @@ __all__ = [
     "RefundRefused",
     "RefundRequest",
     "RefundStatus",
-    "SandboxGateway",
     "UnexpectedAnswer",
 ]

@@ -15,7 +15,6 @@ from gateways.payments.sandbox.control import control_routes
 from gateways.payments.sandbox.counter import Counter
 from gateways.payments.sandbox.faults import FaultQueue
 from gateways.payments.sandbox.keys import KeyRing
-from gateways.payments.sandbox.refunds import refund_routes
 from gateways.payments.sandbox.wechat import wechat_routes
 
 
@@ -39,7 +38,6 @@ def sandbox(books: Books, keys: KeyRing) -> FastAPI:
     counter = Counter(books, faults)
     app.include_router(wechat_routes(counter, keys.wechatpay))
     app.include_router(alipay_routes(counter, books, keys.alipay))
-    app.include_router(refund_routes(counter, books))
     app.include_router(control_routes(books, faults))
 
     @app.get("/healthz")

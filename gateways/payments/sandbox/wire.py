@@ -24,7 +24,7 @@ Minor = Annotated[int, BeforeValidator(_amount)]
 """An amount that comes as ``"100.00"`` and is kept as 10000 fen."""
 
 Number = Annotated[str, Field(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\z")]
-"""A refund's or a payment's number, by WeChat Pay's rule for out_refund_no."""
+"""A payment's number, by WeChat Pay's rule for out_refund_no."""
 
 
 class Wire(BaseModel):

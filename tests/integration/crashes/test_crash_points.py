@@ -74,7 +74,8 @@ def play(
     old_database: Database, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Run]]:
     """Go through a history from an empty database, and see that it ends as promised."""
-    monkeypatch.setattr(settings, "sandbox_url", sandbox.url)
+    for name, word in sandbox.environment.items():
+        monkeypatch.setattr(settings, name.lower(), word or None)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     payment_gateway.cache_clear()
 
@@ -104,7 +105,6 @@ def play(
         return run
 
     yield play
-    payment_gateway("wechat").close()
     payment_gateway.cache_clear()
 
 
