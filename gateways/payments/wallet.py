@@ -20,9 +20,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gateways.payments.gateway import (
     CallbackRejected,
+    NumberReused,
     RefundAnswer,
     RefundNotice,
-    RefundRefused,
     RefundRequest,
     RefundStatus,
 )
@@ -48,7 +48,7 @@ class WalletGateway:
         self._database = database
 
     def refund(self, request: RefundRequest) -> RefundAnswer:
-        """Book the refund, once. Raises RefundRefused when the number has another amount."""
+        """Book the refund, once. Raises NumberReused when the number has another one."""
         entry = {
             "refund_no": request.refund_no,
             "payment_no": request.payment_no,
@@ -59,15 +59,15 @@ class WalletGateway:
         with self._database.begin() as connection:
             connection.execute(insert(wallet_entry).values(entry).on_conflict_do_nothing())
             booked = connection.execute(_by_number(request.refund_no)).one()
-        if (booked.payment_no, booked.amount_minor) != (request.payment_no, request.amount_minor):
-            raise RefundRefused("NUMBER_REUSED", "this refund number is another refund's")
-        return _answer(booked)
+        if booked.amount_minor != request.amount_minor:
+            raise NumberReused(request.refund_no, booked.amount_minor)
+        return _answer(booked, request.payment_no)
 
-    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:  # noqa: ARG002 - its numbers are enough
-        """The refund as booked; None when there is none at this moment."""
+    def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
+        """The refund as booked; None when there is none at this moment. Raises NumberReused."""
         with self._database.begin() as connection:
             booked = connection.execute(_by_number(refund_no)).one_or_none()
-        return None if booked is None else _answer(booked)
+        return None if booked is None else _answer(booked, payment_no)
 
     def verify_callback(
         self,
@@ -84,7 +84,9 @@ def _by_number(refund_no: str) -> Select[tuple[str, str, int]]:
     return select(wallet_entry).where(wallet_entry.c.refund_no == refund_no)
 
 
-def _answer(booked: Row[tuple[str, str, int]]) -> RefundAnswer:
+def _answer(booked: Row[tuple[str, str, int]], payment_no: str) -> RefundAnswer:
+    if booked.payment_no != payment_no:
+        raise NumberReused(booked.refund_no, booked.amount_minor)
     return RefundAnswer(
         refund_no=booked.refund_no,
         status=RefundStatus.SUCCESS,

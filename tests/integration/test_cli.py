@@ -397,7 +397,8 @@ def test_the_doctor_says_what_is_missing_and_fails(shell: Shell, database: Datab
     ]
     assert of(diagnosis, "database")["ok"]
     assert of(diagnosis, "celery settings")["ok"]
-    assert of(diagnosis, "SANDBOX_URL")["level"] == "warn"
+    assert of(diagnosis, "wechat payments")["level"] == "warn"
+    assert of(diagnosis, "alipay payments")["level"] == "warn"
     assert "saga.recovery" in shell.run("doctor").stdout
     with database.begin() as connection:
         pulse = "INSERT INTO saga_pulse VALUES ('recovery', clock_timestamp() - interval '1 min')"
