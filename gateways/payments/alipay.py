@@ -99,8 +99,7 @@ class AlipayGateway:
         if sign_type != "RSA2" or not sign:
             raise CallbackRejected("it is not signed by RSA2")
         try:
-            # A copy: the library takes out of it what it has read.
-            is_genuine = self._client.verify(dict(said), sign)
+            is_genuine = self._client.verify(said, sign)
         except ValueError as odd:
             raise CallbackRejected("its signature cannot be read") from odd
         if not is_genuine:

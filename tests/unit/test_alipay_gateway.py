@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -97,6 +97,8 @@ def test_a_refund_is_asked_for_under_its_own_number(
         "refund_amount": "25.00",
         "refund_reason": "屏幕碎了",
     }
+    asked_at = datetime.strptime(sent["timestamp"][0] + " +0800", "%Y-%m-%d %H:%M:%S %z")
+    assert abs(datetime.now(UTC) - asked_at) < timedelta(minutes=1)
 
 
 def test_a_repeat_that_moved_no_money_is_asked_after(
