@@ -36,6 +36,7 @@ def seed(
         count=payments,
         amount_minor=_minor(amount),
         method=method,
+        api_url=settings.saga_api_url,
     )
     if current().json:
         print_json({"payments": [payment.model_dump(by_alias=True) for payment in made]})

@@ -1,4 +1,4 @@
-"""What the demonstration tells: some refunds, one that is refused, one that loses its worker."""
+"""What the demonstration tells: refunds that are done, waited for, refused, and cut off."""
 
 import json
 import time
@@ -24,6 +24,7 @@ from saga.views import show
 
 _PIVOT = "payment_refund.call_provider_refund"
 _SLOW_SECONDS = 5
+_FINAL_SECONDS = 2
 _REST_WITHIN = timedelta(seconds=60)
 _LOOK_EVERY = timedelta(seconds=0.2)
 
@@ -56,6 +57,7 @@ class Story:
         self._registry = registry
         self._console = console
         self._sandbox_url: str = facts["sandboxUrl"]
+        self._api_url: str = facts["apiUrl"]
         self._database = connect(facts["databaseUrl"])
         self._sagas: list[dict[str, Any]] = []
         self._wrong: list[str] = []
@@ -63,6 +65,7 @@ class Story:
     def tell(self) -> Told:
         try:
             self._three_at_once()
+            self._one_called_back()
             self._one_refused()
             self._one_killed()
             lines = audit(self._database, self._sandbox_url)
@@ -79,8 +82,16 @@ class Story:
             Refund(name="wallet", payment=paid("60.00", PaymentMethod.BALANCE), amount="25.50"),
         )
 
+    def _one_called_back(self) -> None:
+        self._say("2. Alipay takes its time: the saga waits, at no cost, until Alipay calls back")
+        payment = self._paid("90.00", PaymentMethod.ALIPAY)
+        self._order_fault(
+            {"kind": "processing", "seconds": _FINAL_SECONDS, "paymentNo": payment.payment_no}
+        )
+        self._run(Refund(name="called back", payment=payment, amount="45.00"))
+
     def _one_refused(self) -> None:
-        self._say("2. The provider refuses: what was done is compensated, step by step")
+        self._say("3. The provider refuses: what was done is compensated, step by step")
         payment = self._paid("75.00", PaymentMethod.WECHAT)
         self._order_fault({"kind": "refuse", "paymentNo": payment.payment_no})
         self._run(
@@ -89,7 +100,7 @@ class Story:
 
     def _one_killed(self) -> None:
         self._say(
-            "3. kill -9 hits the worker while the provider takes its time; another one goes on"
+            "4. kill -9 hits the worker while the provider takes its time; another one goes on"
         )
         payment = self._paid("320.00", PaymentMethod.ALIPAY)
         self._order_fault(
@@ -120,6 +131,7 @@ class Story:
             count=1,
             amount_minor=to_minor(amount),
             method=method,
+            api_url=self._api_url,
         )
         return payment
 

@@ -51,11 +51,12 @@ def test_the_demonstration_ends_well_with_no_difference(tmp_path: Path) -> None:
         "all": "COMPLETED",
         "part": "COMPLETED",
         "wallet": "COMPLETED",
+        "called back": "COMPLETED",
         "refused": "COMPENSATED",
         "killed": "COMPLETED",
     }
     refunded = {payment["refundedAmount"] for payment in told["payments"]}
-    assert refunded == {"100.00", "80.00", "25.50", "0.00", "320.00"}
+    assert refunded == {"100.00", "80.00", "25.50", "45.00", "0.00", "320.00"}
     # The worker was killed in its call: the provider was asked again, and refunded once.
     assert max(payment["requests"] or 0 for payment in told["payments"]) == 2
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,14 @@ from gateways.payments.money import from_minor, to_minor
 from gateways.payments.sandbox.books import Books
 from gateways.payments.sandbox.connection import HangUp
 from gateways.payments.sandbox.counter import Counter
-from gateways.payments.sandbox.entries import ALIPAY, Refund, RefundOrder, Rejection, Trouble
+from gateways.payments.sandbox.entries import (
+    ALIPAY,
+    TOLD,
+    Refund,
+    RefundOrder,
+    Rejection,
+    Trouble,
+)
 from gateways.payments.sandbox.keys import Keys
 from gateways.payments.sandbox.merchant import APP_ID
 
@@ -34,7 +41,7 @@ _REJECTIONS = {
     ),
     Rejection.OTHER_TOTAL: (*_FAILED, "ACQ.INVALID_PARAMETER", "参数无效"),
     Rejection.TOO_MUCH: (*_FAILED, "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限"),
-    Rejection.REFUSED: (*_FAILED, "ACQ.TRADE_NOT_ALLOW_REFUND", "当前交易不允许退款"),
+    Rejection.REFUSED: (*_FAILED, "ACQ.TRADE_NOT_ALLOW_REFUND", f"当前交易不允许退款: {TOLD}"),
     Rejection.NOT_ENOUGH: (*_FAILED, "ACQ.SELLER_BALANCE_NOT_ENOUGH", "商户的支付宝账户余额不足"),
     Rejection.BUSY: ("40005", "Call Limited", "isv.app-call-limited", "应用调用次数超限"),
 }

@@ -8,6 +8,7 @@ from gateways.payments.money import from_minor
 
 WECHAT = "wechat"
 ALIPAY = "alipay"
+TOLD = "the sandbox was told to refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,14 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError
 
 from gateways.payments.sandbox.connection import HangUp
 from gateways.payments.sandbox.counter import Counter
-from gateways.payments.sandbox.entries import WECHAT, Refund, RefundOrder, Rejection, Trouble
+from gateways.payments.sandbox.entries import (
+    TOLD,
+    WECHAT,
+    Refund,
+    RefundOrder,
+    Rejection,
+    Trouble,
+)
 from gateways.payments.sandbox.keys import Keys
 from gateways.payments.sandbox.merchant import CERT_SERIAL_NO, MCHID, PUBLIC_KEY_ID
 
@@ -35,7 +42,7 @@ _REJECTIONS = {
     Rejection.OTHER_TOTAL: _MISMATCH,
     Rejection.TOO_MUCH: (400, "INVALID_REQUEST", "申请退款金额大于订单剩余可退金额"),
     # Not INVALID_REQUEST: that may speak of an earlier refund, this is plainly a refusal.
-    Rejection.REFUSED: (403, "USER_ACCOUNT_ABNORMAL", "退款请求失败，商户可自行处理退款"),
+    Rejection.REFUSED: (403, "USER_ACCOUNT_ABNORMAL", f"退款请求失败: {TOLD}"),
     Rejection.NOT_ENOUGH: (403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起"),
     Rejection.BUSY: (429, "FREQUENCY_LIMITED", "频率超限，请稍后重试"),
 }
