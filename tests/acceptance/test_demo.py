@@ -91,7 +91,7 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(
 
 
 def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -> None:
-    world = make_world()
+    world = make_world(settings={"SAGA_API_URL": "http://127.0.0.1:8000"})
 
     def diagnosis() -> dict[str, Any]:
         done = subprocess.run(
