@@ -91,13 +91,13 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(
 
 
 def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -> None:
-    world = make_world(settings={"SAGA_API_URL": "http://127.0.0.1:8000"})
+    world = make_world()
 
     def diagnosis() -> dict[str, Any]:
         done = subprocess.run(
             [*COMMAND, "doctor", "--json"],
             cwd=PROJECT,
-            env=world.environment,
+            env=world.environment | {"SAGA_API_URL": "http://127.0.0.1:8000"},
             capture_output=True,
             text=True,
             check=False,
