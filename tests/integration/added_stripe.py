@@ -17,6 +17,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api import create_app
 from commands import health
 from gateways.payments import accounts
 from gateways.payments import stripe as added
@@ -34,6 +35,7 @@ from gateways.payments.gateway import (
 from models import Order, Payment, PaymentMethod, RefundCheck
 from saga import connect
 from saga.doctor import Level
+from saga.operator import Operator
 from settings import settings
 from tasks.doors import payment_gateway
 from tests.integration.by_hand import ByHand
@@ -47,6 +49,7 @@ from tests.integration.stripe_books import (
     open_stripe,
     signed,
 )
+from tests.integration.test_api import calling, served
 from workflows import RefundInput, refund, request_refund
 from workflows.reconciliation import Reconciler
 
@@ -304,7 +307,7 @@ def test_secrets_are_not_shown(gateway: PaymentGateway) -> None:
     assert WEBHOOK_SECRET not in repr(gateway)
 
 
-# The whole way: the saga, reconciliation, the doctor
+# The whole way: the saga, the webhook, reconciliation
 
 
 class Desk(ByHand):
@@ -357,6 +360,26 @@ def desk(one_database: Database, stripe: Stripe, monkeypatch: pytest.MonkeyPatch
     payment_gateway.cache_clear()
 
 
+def test_a_refund_waits_for_its_callback(desk: Desk, stripe: Stripe) -> None:
+    stripe.faults = ["pending"]
+    saga_id = desk.start()
+    desk.work_off()
+    assert (desk.status(saga_id), *desk.stands()) == ("RUNNING", "refunding", 0)
+
+    told = callback("refund.updated", stripe.decide("succeeded"), at=datetime.now(UTC))
+    forged = callback("refund.updated", stripe.refunds[-1], at=datetime.now(UTC), secret="guessed")
+    with served(create_app(desk.engine, api_key=None)) as address, calling(address) as http:
+        said = [
+            http.post("/api/webhooks/stripe", headers=headers, content=body).status_code
+            for headers, body in (forged, told, told)
+        ]
+    desk.work_off()
+
+    assert said == [401, 200, 200]
+    assert (desk.status(saga_id), *desk.stands()) == ("COMPLETED", "success", 4_000)
+    assert desk.kinds(saga_id).count("signalled") == 1
+
+
 @pytest.mark.parametrize("fault", ["error_after", "cut_after"])
 def test_what_was_done_without_an_answer_completes(desk: Desk, stripe: Stripe, fault: str) -> None:
     stripe.faults = [fault]
@@ -379,15 +402,48 @@ def test_an_error_that_never_ends_goes_back_once_stripe_says_that_there_is_none(
     assert stripe.refunds == []
 
 
+def test_an_empty_balance_is_for_a_person_who_retries_under_the_same_number(
+    desk: Desk, stripe: Stripe
+) -> None:
+    stripe.balance = 0
+    saga_id = desk.start()
+    desk.work_off()
+    assert desk.status(saga_id) == "FAILED"
+    assert "fill up the Stripe balance" in desk.row(saga_id)["error_message"]
+
+    stripe.balance = 10_000
+    Operator(desk.engine, actor="ann").retry(saga_id, reason="filled up")
+    desk.work_off()
+
+    assert (desk.status(saga_id), *desk.stands()) == ("COMPLETED", "success", 4_000)
+    assert [refund["metadata"]["refund_no"][-2:] for refund in stripe.refunds] == ["-1"]
+
+
+def test_a_refund_that_failed_is_tried_again_under_a_new_number(desk: Desk, stripe: Stripe) -> None:
+    stripe.faults = ["failed"]
+    saga_id = desk.start()
+    desk.work_off()
+    assert desk.status(saga_id) == "FAILED"
+
+    Operator(desk.engine, actor="ann").retry(saga_id, reason="the card is valid again")
+    desk.work_off()
+
+    assert (desk.status(saga_id), *desk.stands()) == ("COMPLETED", "success", 4_000)
+    assert [refund["metadata"]["refund_no"][-2:] for refund in stripe.refunds] == ["-1", "-2"]
+
+
 def test_a_refund_that_fails_after_it_had_succeeded_is_found_by_reconciliation(
     desk: Desk, stripe: Stripe
 ) -> None:
     saga_id = desk.start()
     desk.work_off()
-    stripe.decide("failed")
+    failed = callback("refund.failed", stripe.decide("failed"), at=datetime.now(UTC))
+    with served(create_app(desk.engine, api_key=None)) as address, calling(address) as http:
+        said = http.post("/api/webhooks/stripe", headers=failed[0], content=failed[1])
 
     Reconciler(desk.engine).run()
 
+    assert said.status_code == 200
     assert (desk.status(saga_id), *desk.stands()) == ("COMPLETED", "success", 4_000)
     with Session(desk.database) as session:
         assert session.scalars(select(RefundCheck.difference)).all() == ["not_refunded"]
