@@ -182,6 +182,21 @@ def test_an_event_has_one_id_however_often_it_is_told_and_the_next_one_another(
     assert other.refund.status is RefundStatus.SUCCESS
 
 
+def test_a_new_event_is_told_as_often_as_the_first_although_nobody_took_that(
+    books: Books, clock: Clock
+) -> None:
+    books.refund(order(), final_in_seconds=60)
+
+    for status in (RefundStatus.ABNORMAL, RefundStatus.SUCCESS):
+        books.decide("R1", status)
+        tries = 0
+        while told(books):
+            answer(books, delivered=False)
+            clock.now += 16
+            tries += 1
+        assert tries == 6
+
+
 def test_who_was_cut_off_is_told_when_the_late_refund_is_done(books: Books, clock: Clock) -> None:
     books.refund_later(order(), seconds=60)
     clock.now += 60
