@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     payment_refund_call_timeout_seconds: float = Field(30, gt=0)
     payment_refund_settle_after_seconds: float | None = Field(None, gt=0)
     payment_refund_first_retry_seconds: float = Field(2, gt=0)
-    payment_refund_poll_seconds: float = Field(10, gt=0)
+    payment_refund_poll_seconds: float | None = Field(None, gt=0)
 
     payment_reconcile_seconds: float = Field(300, gt=0)
 

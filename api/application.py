@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from api import billing, records
+from api import billing, records, webhooks
 from saga import Engine
 from saga.api import PendingMigrations
 from saga.api import create_app as create_engine_app
@@ -23,4 +23,5 @@ def create_app(
         api_key=api_key,
         pending_migrations=pending_migrations,
         routers=[billing.router(engine), records.router(engine)],
+        webhooks=[webhooks.router(engine)],
     )

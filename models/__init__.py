@@ -7,6 +7,7 @@ from models.order_view import OrderView
 from models.payment import Payment, PaymentMethod, PaymentStatus, Refund
 from models.payment_view import PaymentView
 from models.refund_check import Difference, RefundCheck
+from models.refund_notified import RefundNotified
 from models.refund_state import RefundState
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PaymentView",
     "Refund",
     "RefundCheck",
+    "RefundNotified",
     "RefundState",
     "decimal_text",
 ]

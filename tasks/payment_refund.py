@@ -1,30 +1,49 @@
 """The work of a refund. Names are durable; see workflows/payment_refund.py for the story."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from gateways.payments import ProviderBusy, RefundAnswer, RefundRefused, RefundRequest, RefundStatus
-from models import Order, OrderStatus, Payment, PaymentStatus, Refund, RefundState
+from gateways.payments import (
+    NumberReused,
+    PersonNeeded,
+    ProviderBusy,
+    RefundAnswer,
+    RefundRefused,
+    RefundRequest,
+    RefundStatus,
+)
+from gateways.payments.accounts import AccountFaulty
+from models import (
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundNotified,
+    RefundState,
+    decimal_text,
+)
 from saga import (
     CannotTell,
     DidNotHappen,
+    Effect,
     Forward,
     Happened,
     IdempotencyKey,
+    NeedsPerson,
     PollAgain,
     Refused,
     TryAgain,
     external,
+    on_signal,
     probe,
     transactional,
     transactional_compensation,
 )
-from settings import settings
-from tasks.doors import payment_gateway
-
-_POLL = timedelta(seconds=settings.payment_refund_poll_seconds)
+from tasks.doors import NoSuchDoor, notify_url, payment_gateway
 
 
 def _locked_payment(state: RefundState, session: Session) -> Payment:
@@ -77,9 +96,18 @@ def restore_payment_status(state: RefundState, session: Session, forward: Forwar
     payment.status = PaymentStatus.SUCCESS
 
 
+@on_signal("refund_notified", RefundNotified)
+def refund_notified(state: RefundState, told: RefundNotified) -> RefundState:  # noqa: ARG001 - it wakes, and the provider is asked
+    """A callback ends the wait for the provider's final word; that word itself is asked for."""
+    return state
+
+
 @external("payment_refund.call_provider_refund")
 def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState | PollAgain:
-    """Let the provider refund; the same key is the same refund, also when asked again."""
+    """Let the provider refund; the same key is the same refund, also when asked again.
+
+    Asked again, both providers answer with the refund as it stands: that is how it is polled.
+    """
     request = RefundRequest(
         refund_no=key,
         payment_no=state.payment_no,
@@ -87,20 +115,26 @@ def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState
         amount_minor=state.amount_minor,
         currency=state.currency,
         reason=state.reason,
+        notify_url=notify_url(state.method),
     )
-    try:
+    with _understood(state):
         answer = payment_gateway(state.method).refund(request)
-    except RefundRefused as refused:
-        raise Refused(refused.message, code=refused.code) from refused
-    except ProviderBusy as busy:
-        raise TryAgain(str(busy), after=busy.after) from busy
     match answer.status:
         case RefundStatus.SUCCESS:
             return _refunded(state, answer)
+        case RefundStatus.PROCESSING:
+            return PollAgain(
+                signal=refund_notified.name, reason="the provider has it, and is still at it"
+            )
         case RefundStatus.CLOSED:
-            raise Refused("the provider closed the refund", code="CLOSED")
-        case RefundStatus.PROCESSING | RefundStatus.ABNORMAL:
-            return PollAgain(after=_POLL, reason=f"the provider says {answer.status}")
+            raise NeedsPerson(
+                f"the provider closed refund {key}, and no money left: retry to ask for it under a "
+                "new number, or compensate",
+                effect=Effect.NOT_DONE,
+                code="CLOSED",
+            )
+        case RefundStatus.ABNORMAL:
+            raise _abnormal(key)
 
 
 @probe("payment_refund.find_provider_refund")
@@ -108,12 +142,61 @@ def find_provider_refund(
     state: RefundState, key: IdempotencyKey
 ) -> Happened[RefundState] | DidNotHappen | CannotTell:
     """Ask the provider what became of the refund."""
-    answer = payment_gateway(state.method).find_refund(key, payment_no=state.payment_no)
-    if answer is None or answer.status is RefundStatus.CLOSED:
+    with _understood(state):
+        answer = payment_gateway(state.method).find_refund(key, payment_no=state.payment_no)
+    if answer is None:
         return DidNotHappen()
-    if answer.status is RefundStatus.SUCCESS:
-        return Happened(_refunded(state, answer))
-    return CannotTell(f"the provider says {answer.status}")
+    if answer.amount_minor != state.amount_minor:
+        raise _another(state, NumberReused(answer.refund_no, answer.amount_minor))
+    match answer.status:
+        case RefundStatus.SUCCESS:
+            return Happened(_refunded(state, answer))
+        case RefundStatus.CLOSED:
+            return DidNotHappen()
+        case RefundStatus.PROCESSING:
+            return CannotTell("the provider has it, and is still at it")
+        case RefundStatus.ABNORMAL:
+            raise _abnormal(key)
+
+
+@contextmanager
+def _understood(state: RefundState) -> Iterator[None]:
+    """What a gateway raises, in the engine's words; what is not among them leaves it unknown."""
+    try:
+        yield
+    except RefundRefused as refused:
+        raise Refused(refused.message, code=refused.code) from refused
+    except ProviderBusy as busy:
+        raise TryAgain(str(busy), after=busy.after) from busy
+    except PersonNeeded as needed:
+        raise NeedsPerson(needed.advice, effect=Effect.NOT_STARTED, code=needed.code) from needed
+    except NumberReused as reused:
+        raise _another(state, reused) from reused
+    except (NoSuchDoor, AccountFaulty) as missing:
+        raise NeedsPerson(
+            f"{missing}; start the workers anew, then retry",
+            effect=Effect.NOT_STARTED,
+            code="NOT_SET_UP",
+        ) from missing
+
+
+def _another(state: RefundState, reused: NumberReused) -> NeedsPerson:
+    return NeedsPerson(
+        f"the provider has another refund under number {reused.refund_no}: of "
+        f"{decimal_text(reused.amount_minor)} and not of {decimal_text(state.amount_minor)}, or of "
+        "another payment. Find out who asked for it; then resolve the saga by what really left",
+        code="NUMBER_REUSED",
+    )
+
+
+def _abnormal(key: IdempotencyKey) -> NeedsPerson:
+    return NeedsPerson(
+        f"the money of refund {key} is parked at the provider, as the account that it should go to "
+        "does not take it: let it go elsewhere on the provider's merchant pages, then retry; the "
+        "provider is asked under the same number",
+        effect=Effect.UNKNOWN,
+        code="ABNORMAL",
+    )
 
 
 def vouched_refund(state: RefundState, key: IdempotencyKey) -> RefundState:

@@ -23,6 +23,7 @@ from saga import (
     Engine,
     InvalidInput,
     NotFound,
+    PollPolicy,
     RetryPolicy,
     Saga,
     Started,
@@ -31,10 +32,12 @@ from saga import (
     pivot,
     retriable,
 )
+from saga.retry import POLL as AS_ADVISED
 from settings import settings
 from tasks.payment_refund import (
     call_provider_refund,
     find_provider_refund,
+    refund_notified,
     reopen_order,
     reopen_payment,
     restore_payment_status,
@@ -50,6 +53,13 @@ RETRY = RetryPolicy(
     longest=timedelta(minutes=1),
 )
 
+# Both providers' advice for a refund that is not final, unless a setting says otherwise.
+POLL = (
+    AS_ADVISED
+    if settings.payment_refund_poll_seconds is None
+    else PollPolicy([timedelta(seconds=settings.payment_refund_poll_seconds)])
+)
+
 refund = Saga(
     name="payment_refund",
     version=1,
@@ -63,6 +73,7 @@ refund = Saga(
             compensation=manual("make sure that the money did not leave"),
             vouched=vouched_refund,
             retry=RETRY,
+            poll=POLL,
             timeout=timedelta(seconds=settings.payment_refund_call_timeout_seconds),
             settle_after=None
             if settings.payment_refund_settle_after_seconds is None
@@ -71,6 +82,7 @@ refund = Saga(
         retriable(update_payment_status, compensation=reopen_payment, retry=RETRY),
         retriable(update_order_status, compensation=reopen_order, retry=RETRY),
     ],
+    signals=[refund_notified],
 )
 
 
@@ -191,10 +203,11 @@ def request_refund(
     )
     if before is not None:
         return before
-    if payment.status != PaymentStatus.SUCCESS:
-        raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
+    # First, so that who asks again while another refund is under way ends with a final word.
     if amount_minor > payment.left_minor:
         raise AmountNotLeft(payment.id, Decimal(payment.left_minor).scaleb(-2))
+    if payment.status != PaymentStatus.SUCCESS:
+        raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
     if session.scalar(select(Order.id).where(Order.id == payment.order_id)) is None:
         raise NotRefundable(payment.id, f"its order {payment.order_id} does not exist")
     return engine.start(session, refund, state, idempotency_key=idempotency_key, business_key=key)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import HTTPBearer
+from starlette.routing import Route
 
 from saga.api import health, interventions, pauses, sagas, signals
 from saga.api.guard import Guard
@@ -21,21 +22,28 @@ def create_app(
     *,
     api_key: str | None,
     routers: Iterable[APIRouter] = (),
+    webhooks: Iterable[APIRouter] = (),
     pending_migrations: PendingMigrations = lambda _connection: (),
     title: str = "celery-sagas",
 ) -> FastAPI:
     """An ASGI application with the engine's routes and ``routers``.
 
-    Without an ``api_key`` every protected route answers 401. ``pending_migrations`` are
+    Without an ``api_key`` every protected route answers 401; ``webhooks`` are open, as who calls
+    them proves otherwise who they are; their paths have no parameters. ``pending_migrations`` are
     the application's own, as in SagaApp; ``/readyz`` says no while there are any.
     """
     app = FastAPI(title=title, separate_input_output_schemas=False)
-    app.add_middleware(Guard, api_key=api_key, open_paths=health.PATHS)
+    webhooks = list(webhooks)
+    routes = (route for hooks in webhooks for route in hooks.routes)
+    called = {route.path for route in routes if isinstance(route, Route)}
+    app.add_middleware(Guard, api_key=api_key, open_paths={*health.PATHS, *called})
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
     own = (module.router(engine) for module in (sagas, interventions, signals, pauses))
     for router in (*own, *routers):
         app.include_router(router, dependencies=[Security(_key)])
+    for hooks in webhooks:
+        app.include_router(hooks)
     _describe_problems(app)
     return app
 
