@@ -15,6 +15,7 @@ from tests.conftest import migrate
 def make_world(new_database: Callable[[], str], tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Makes a world with a sandbox, recovery and beat, and the workers that are asked for.
 
+    ``api``: with the HTTP API, so that providers call back, too.
     ``own_postgres``: a server of its own, which the test may stop.
     """
     made: list[World] = []
@@ -26,6 +27,7 @@ def make_world(new_database: Callable[[], str], tmp_path: Path) -> Iterator[Call
         app: str = "app",
         settings: Mapping[str, str] | None = None,
         own_postgres: bool = False,
+        api: bool = False,
     ) -> World:
         server = PostgresServer(tmp_path / "postgres") if own_postgres else None
         if server is not None:
@@ -39,9 +41,13 @@ def make_world(new_database: Callable[[], str], tmp_path: Path) -> Iterator[Call
         )
         made.append(world)
         world.start_sandbox(_free_port())
+        if api:
+            world.start_api(_free_port())
         world.start_beat(app)
         names = [f"worker{number}" for number in range(1, workers + 1)]
         world.start_all(names, concurrency=concurrency, app=app)
+        if api:
+            world.await_api()
         return world
 
     yield make

@@ -37,6 +37,7 @@ QUICK = {
     "PAYMENT_REFUND_FIRST_RETRY_SECONDS": "1",
     "PAYMENT_REFUND_POLL_SECONDS": "1",
 }
+API_KEY = "a key for tests"
 LANES = "saga.compensation,saga.continuing,saga.new"
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class World:
         self.redis = RedisServer(self.folder / "redis")
         self.redis.start()
         self.database = connect(self.database_url)
-        self.sandbox_url = ""
+        self.sandbox_url = self.api_url = ""
         self.keys = self.folder / "keys"
 
     # What runs
@@ -72,7 +73,8 @@ class World:
             "CELERY_BROKER_URL": self.redis.url,
             "SANDBOX_URL": self.sandbox_url,
             **environment(self.sandbox_url, self.keys),
-            "SAGA_API_KEY": "a key for tests",
+            "SAGA_API_URL": self.api_url,
+            "SAGA_API_KEY": API_KEY,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
         }
 
@@ -100,6 +102,16 @@ class World:
             *("--books", str(self.folder / "books.sqlite"), "--keys", str(self.keys)),
         )
         self.until(lambda: _answers(f"{self.sandbox_url}/healthz"), "the sandbox answers")
+
+    def start_api(self, port: int) -> None:
+        """Serve HTTP. Who starts before it does not know where providers are to call back."""
+        self.api_url = f"http://127.0.0.1:{port}"
+        self.spawn(
+            "api", *("-m", "uvicorn", "--factory", "app:create_api"), *("--port", str(port))
+        )
+
+    def await_api(self) -> None:
+        self.until(lambda: _answers(f"{self.api_url}/readyz"), "the API is ready")
 
     def start_all(self, workers: list[str], *, concurrency: int = 1, app: str = "app") -> None:
         """Workers and the recovery worker, side by side."""
