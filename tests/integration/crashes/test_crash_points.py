@@ -10,6 +10,7 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -49,6 +50,7 @@ ORDERS_OWN = {
         *("pause", "resume", "sit", "pause_type", "resume_type", "lift"),
     )
 }
+OVER_AND_OVER = 4
 WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
 
 
@@ -133,13 +135,17 @@ def fates(
 ) -> Iterator[tuple[Point, Then]]:
     """Each point with each fate that it can have; else one death a point, and one thaw, in turn.
 
-    Of an order, the points around what no refund writes are then enough.
+    What a history does over and over is then struck each third time, and of an order the points
+    around what no refund writes are enough.
     """
+    times = Counter[str]()
     for turn, point in enumerate(points):
+        times[point.name] += 1
+        is_enough = times[point.name] > OVER_AND_OVER and turn % 3 != 0
         thaws = FREEZES if point.name in FREEZABLE and not point.is_heartbeat else []
         if all_of_them:
             yield from ((point, then) for then in [*DEATHS, *thaws])
-        elif what == "a refund" or is_near(points, turn):
+        elif is_near(points, turn) if what == "an order" else not is_enough:
             yield point, DEATHS[turn % len(DEATHS)]
             yield from ((point, then) for then in thaws[turn % 2 :][:1])
 
