@@ -25,6 +25,7 @@ from saga.views import show
 _PIVOT = "payment_refund.call_provider_refund"
 _SLOW_SECONDS = 5
 _FINAL_SECONDS = 2
+_SIGNALS = {"signalled", "signal_received"}
 _REST_WITHIN = timedelta(seconds=60)
 _LOOK_EVERY = timedelta(seconds=0.2)
 
@@ -88,7 +89,18 @@ class Story:
         self._order_fault(
             {"kind": "processing", "seconds": _FINAL_SECONDS, "paymentNo": payment.payment_no}
         )
-        self._run(Refund(name="called back", payment=payment, amount="45.00"))
+        heard: list[str] = []
+
+        def hear(event: dict[str, Any]) -> None:
+            if event["kind"] in _SIGNALS:
+                heard.append(event["kind"])
+
+        self._run(
+            Refund(name="called back", payment=payment, amount="45.00"),
+            on_event=hear,
+        )
+        if not heard:
+            self._wrong.append("no callback was heard: the refund was asked after instead")
 
     def _one_refused(self) -> None:
         self._say("3. The provider refuses: what was done is compensated, step by step")
