@@ -106,9 +106,7 @@ class World:
     def start_api(self, port: int) -> None:
         """Serve HTTP. Who starts before it does not know where providers are to call back."""
         self.api_url = f"http://127.0.0.1:{port}"
-        self.spawn(
-            "api", *("-m", "uvicorn", "--factory", "app:create_api"), *("--port", str(port))
-        )
+        self.spawn("api", *("-m", "uvicorn", "--factory", "app:create_api"), *("--port", str(port)))
 
     def await_api(self) -> None:
         self.until(lambda: _answers(f"{self.api_url}/readyz"), "the API is ready")
@@ -155,6 +153,10 @@ class World:
             if process.poll() is not None:
                 self.orphaned.append(process.pid)
                 self.spawn(name, *self.commands[name])
+
+    def start_what_was_killed(self) -> None:
+        for name in self.commands.keys() - self.processes.keys():
+            self.spawn(name, *self.commands[name])
 
     def end_orphans(self) -> None:
         """Kill -9 the children of main processes that died alone."""
@@ -260,6 +262,7 @@ class World:
             session.commit()
             known = [
                 {"paymentNo": payment.payment_no, "amount": amount, "method": method}
+                | ({"notifyUrl": f"{self.api_url}/api/webhooks/{method}"} if self.api_url else {})
                 for payment in made
             ]
             if method != "balance":
@@ -281,6 +284,18 @@ class World:
         )
         assert done.returncode == 0, done.stderr
         return [UUID(line) for line in done.stdout.split()]
+
+    def ask(self, verb: str, path: str, **body: Any) -> Any:
+        """Ask the HTTP API, as an operator's program does; its answer."""
+        answer = httpx.request(
+            verb,
+            f"{self.api_url}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {API_KEY}"},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()
 
     def send(self, task: str, *arguments: Any, times: int = 1, queue: str = "saga.new") -> None:
         """Put bare messages into a queue, as a broken or late broker would."""
