@@ -36,7 +36,7 @@ _TRY_AGAIN = Code(Meaning.TRY_AGAIN)
 _UNKNOWN = Code(Meaning.UNKNOWN)
 _LOOK = Code(Meaning.LOOK)
 
-# https://pay.weixin.qq.com/doc/v3/merchant/4012791862 "申请退款", its error codes, and the codes
+# https://pay.weixin.qq.com/doc/v3/merchant/4012791862 (refund), its error codes, and the codes
 # that all methods share, https://pay.weixin.qq.com/doc/v3/merchant/4012070705.
 WECHATPAY: Mapping[tuple[int, str], Code] = {
     (400, "PARAM_ERROR"): _REFUSED,
@@ -54,7 +54,7 @@ WECHATPAY: Mapping[tuple[int, str], Code] = {
     (500, "SYSTEM_ERROR"): _UNKNOWN,
 }
 
-# https://opendocs.alipay.com/open/02e7go "统一收单交易退款接口", its business error codes.
+# https://opendocs.alipay.com/open/02e7go (alipay.trade.refund), its business error codes.
 ALIPAY: Mapping[str, Code] = {
     "ACQ.SYSTEM_ERROR": _UNKNOWN,
     "ACQ.REFUND_CHARGE_ERROR": _UNKNOWN,
@@ -82,7 +82,7 @@ ALIPAY: Mapping[str, Code] = {
     "ACQ.USER_NOT_MATCH_ERR": _REFUSED,
 }
 
-# https://opendocs.alipay.com/common/02km9f "公共错误码": what the gateway itself says, before any
+# https://opendocs.alipay.com/common/02km9f (common codes): what the gateway itself says, before any
 # method is run. `isp.` and `aop.` codes are not among them: they prove nothing.
 ALIPAY_GATEWAY: Mapping[str, Code] = {
     "isv.app-call-limited": _TRY_AGAIN,

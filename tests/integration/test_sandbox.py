@@ -324,7 +324,7 @@ def test_wechat_shows_a_refund_as_its_documents_say(wechat: Wechat) -> None:
         "out_refund_no": "R1",
         "out_trade_no": "PAY1",
         "channel": "ORIGINAL",
-        "user_received_account": "支付用户零钱",
+        "user_received_account": "the payer's balance",
         "status": "SUCCESS",
         "funds_account": "AVAILABLE",
     }
@@ -694,7 +694,7 @@ def test_wechats_library_reads_the_callback_of_each_event_until_it_is_taken(
         "payer_refund": 10_000,
     }
     headers, body = ear.heard[0]
-    assert wechat.library.callback(headers, body.replace("退款异常", "退款成功")) is None
+    assert wechat.library.callback(headers, body.replace("refund abnormal", "refunded")) is None
 
 
 def test_alipays_library_verifies_the_callback_of_a_refund_until_it_hears_success(

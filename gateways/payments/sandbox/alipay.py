@@ -34,16 +34,28 @@ _BEIJING = timezone(timedelta(hours=8))
 
 _FAILED = ("40004", "Business Failed")
 _REJECTIONS = {
-    Rejection.UNKNOWN_PAYMENT: (*_FAILED, "ACQ.TRADE_NOT_EXIST", "交易不存在"),
+    Rejection.UNKNOWN_PAYMENT: (*_FAILED, "ACQ.TRADE_NOT_EXIST", "there is no such trade"),
     Rejection.ANOTHER_REFUND: (
         *(*_FAILED, "ACQ.DISCORDANT_REPEAT_REQUEST"),
-        "同一笔退款请求号的金额不一致",
+        "the amount is not that of the earlier request",
     ),
-    Rejection.OTHER_TOTAL: (*_FAILED, "ACQ.INVALID_PARAMETER", "参数无效"),
-    Rejection.TOO_MUCH: (*_FAILED, "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限"),
-    Rejection.REFUSED: (*_FAILED, "ACQ.TRADE_NOT_ALLOW_REFUND", f"当前交易不允许退款: {TOLD}"),
-    Rejection.NOT_ENOUGH: (*_FAILED, "ACQ.SELLER_BALANCE_NOT_ENOUGH", "商户的支付宝账户余额不足"),
-    Rejection.BUSY: ("40005", "Call Limited", "isv.app-call-limited", "应用调用次数超限"),
+    Rejection.OTHER_TOTAL: (*_FAILED, "ACQ.INVALID_PARAMETER", "invalid parameter"),
+    Rejection.TOO_MUCH: (
+        *_FAILED,
+        "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL",
+        "more than what is left of the trade",
+    ),
+    Rejection.REFUSED: (
+        *_FAILED,
+        "ACQ.TRADE_NOT_ALLOW_REFUND",
+        f"the trade cannot be refunded: {TOLD}",
+    ),
+    Rejection.NOT_ENOUGH: (
+        *_FAILED,
+        "ACQ.SELLER_BALANCE_NOT_ENOUGH",
+        "the merchant's balance is too low",
+    ),
+    Rejection.BUSY: ("40005", "Call Limited", "isv.app-call-limited", "too many calls"),
 }
 
 
@@ -106,7 +118,9 @@ def alipay_routes(counter: Counter, books: Books, keys: Keys) -> APIRouter:
             return _answer(keys, method, found, _found(found, asked, books))
         except ValidationError as error:
             return _signed(
-                keys, method, _error(*_FAILED, "ACQ.INVALID_PARAMETER", f"参数无效: {_said(error)}")
+                keys,
+                method,
+                _error(*_FAILED, "ACQ.INVALID_PARAMETER", f"invalid parameter: {_said(error)}"),
             )
 
     return routes
@@ -126,17 +140,24 @@ def trade_no(payment_no: str) -> str:
 def _wrong(said: dict[str, str], keys: Keys) -> dict[str, Any] | None:
     """Say what is wrong with a request before its method is looked at; None: nothing is."""
     if said.get("app_id") != APP_ID:
-        return _error("40002", "Invalid Arguments", "isv.invalid-app-id", "无效的AppID参数")
+        return _error("40002", "Invalid Arguments", "isv.invalid-app-id", "invalid app_id")
     # Sorted, without the signature itself and without what is empty.
     text = "&".join(
         f"{name}={word}" for name, word in sorted(said.items()) if name != "sign" and word
     )
     if said.get("sign_type") != "RSA2" or not keys.is_signed(text.encode(), said.get("sign", "")):
-        return _error("40002", "Invalid Arguments", "isv.invalid-signature", "验签出错")
+        return _error(
+            "40002", "Invalid Arguments", "isv.invalid-signature", "the signature is wrong"
+        )
     if said.get("method") not in (_REFUND, _QUERY):
-        return _error("40002", "Invalid Arguments", "isv.invalid-method", "不存在的方法名")
+        return _error("40002", "Invalid Arguments", "isv.invalid-method", "there is no such method")
     if "biz_content" not in said:
-        return _error("40001", "Missing Required Arguments", "isv.missing-biz-content", "缺少参数")
+        return _error(
+            "40001",
+            "Missing Required Arguments",
+            "isv.missing-biz-content",
+            "an argument is missing",
+        )
     return None
 
 

@@ -18,9 +18,9 @@ from gateways.payments.sandbox.keys import KeyRing
 from gateways.payments.sandbox.merchant import APP_ID, MCHID, SELLER_ID
 
 _SUMMARIES = {
-    RefundStatus.SUCCESS: "退款成功",
-    RefundStatus.CLOSED: "退款关闭",
-    RefundStatus.ABNORMAL: "退款异常",
+    RefundStatus.SUCCESS: "refunded",
+    RefundStatus.CLOSED: "refund closed",
+    RefundStatus.ABNORMAL: "refund abnormal",
 }
 
 

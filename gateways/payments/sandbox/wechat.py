@@ -4,8 +4,6 @@ As its documents say: https://pay.weixin.qq.com/doc/v3/merchant/4012791862 (refu
 (query), …4012365342 (the merchant's signature), …4013053249 (the platform's).
 """
 
-# ruff: noqa: RUF001 - it speaks Chinese
-
 import json
 import re
 import secrets
@@ -30,21 +28,25 @@ from gateways.payments.sandbox.keys import Keys
 from gateways.payments.sandbox.merchant import CERT_SERIAL_NO, MCHID, PUBLIC_KEY_ID
 
 ALGORITHM = "WECHATPAY2-SHA256-RSA2048"
-RECEIVED_BY = "支付用户零钱"
+RECEIVED_BY = "the payer's balance"
 _FRESH_SECONDS = 300
 _BEIJING = timezone(timedelta(hours=8))
 _REASON_BYTES = 80
 
-_MISMATCH = (400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致，请核实后再试")
+_MISMATCH = (400, "INVALID_REQUEST", "the amounts are not those of the earlier request")
 _REJECTIONS = {
-    Rejection.UNKNOWN_PAYMENT: (404, "RESOURCE_NOT_EXISTS", "订单不存在"),
+    Rejection.UNKNOWN_PAYMENT: (404, "RESOURCE_NOT_EXISTS", "there is no such order"),
     Rejection.ANOTHER_REFUND: _MISMATCH,
     Rejection.OTHER_TOTAL: _MISMATCH,
-    Rejection.TOO_MUCH: (400, "INVALID_REQUEST", "申请退款金额大于订单剩余可退金额"),
+    Rejection.TOO_MUCH: (400, "INVALID_REQUEST", "more than what is left of the order"),
     # Not INVALID_REQUEST: that may speak of an earlier refund, this is plainly a refusal.
-    Rejection.REFUSED: (403, "USER_ACCOUNT_ABNORMAL", f"退款请求失败: {TOLD}"),
-    Rejection.NOT_ENOUGH: (403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起"),
-    Rejection.BUSY: (429, "FREQUENCY_LIMITED", "频率超限，请稍后重试"),
+    Rejection.REFUSED: (403, "USER_ACCOUNT_ABNORMAL", f"the refund failed: {TOLD}"),
+    Rejection.NOT_ENOUGH: (
+        403,
+        "NOT_ENOUGH",
+        "the account's balance is too low; top it up and ask again",
+    ),
+    Rejection.BUSY: (429, "FREQUENCY_LIMITED", "too many requests; try again later"),
 }
 
 Number = Annotated[str, Field(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\z")]
@@ -189,9 +191,13 @@ def _answer(keys: Keys, answer: Refund | Rejection | Trouble | None) -> Response
         case Refund():
             return _signed(keys, 200, refund_json(answer))
         case None:
-            return _signed(keys, 404, _error("RESOURCE_NOT_EXISTS", "退款单不存在"))
+            return _signed(keys, 404, _error("RESOURCE_NOT_EXISTS", "there is no such refund"))
         case Trouble.ERROR:
-            return _signed(keys, 500, _error("SYSTEM_ERROR", "系统异常，请使用相同参数稍后重试"))
+            return _signed(
+                keys,
+                500,
+                _error("SYSTEM_ERROR", "something broke; try again with the same parameters"),
+            )
         case Trouble.CUT:
             return HangUp()
         case Trouble.NONSENSE:
@@ -210,7 +216,7 @@ def _error(code: str, message: str) -> dict[str, Any]:
     return {"code": code, "message": message}
 
 
-_SIGN_ERROR = (401, _error("SIGN_ERROR", "签名错误，请检查后再试"))
+_SIGN_ERROR = (401, _error("SIGN_ERROR", "the signature is wrong"))
 
 
 def _said(error: ValidationError) -> str:
