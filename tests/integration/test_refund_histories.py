@@ -43,7 +43,7 @@ from tests.integration.refund_counter import WALLET, RefundCounter
 pytestmark = pytest.mark.integration
 
 STEPS = 20
-SHORT, FULL = 25, 1000
+SHORT, FULL = 15, 1000
 
 methods = st.sampled_from(["wechat", "wechat", "alipay", "alipay", WALLET])
 which = st.integers(0, 5)
