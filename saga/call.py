@@ -41,11 +41,12 @@ from saga.task import (
     Effect,
     External,
     ExternalCompensation,
+    Finding,
     Happened,
     IdempotencyKey,
     Probe,
 )
-from saga.waiting import Waits
+from saga.waiting import PollAgain, Waits
 
 log = structlog.get_logger("saga")
 
@@ -231,9 +232,7 @@ def _took_effect(event: Event | Fail) -> bool:
     return isinstance(event, Succeeded | Accepted | WaitsForSignal)
 
 
-def _found(
-    saga: Saga[Any], work: Work, finding: Happened[Any] | DidNotHappen | CannotTell
-) -> Answer:
+def _found(saga: Saga[Any], work: Work, finding: Finding[Any]) -> Answer:
     match finding:
         case Happened(state):
             return Answer(FoundDone(), state=returned(saga.state, work, state))
@@ -241,5 +240,7 @@ def _found(
             return Answer(FoundNothing(), detail={"found": "nothing"})
         case CannotTell(reason):
             return Answer(FoundNoAnswer(), detail={"found": plain(f"cannot tell: {reason}")})
+        case PollAgain(reason=reason):
+            return Answer(waits(saga, finding), detail={"found": plain(reason)})
     # What a probe must not answer is no answer.
     assert_never(finding)

@@ -37,13 +37,15 @@ class Retry:
 class WaitFor:
     """Wait for ``what`` at no cost, ``after`` this long at most, or until ``signal`` comes.
 
-    ``effect`` is what is known of the step now.
+    ``effect`` is what is known of the step now, ``reason`` why it is to stop once its final word
+    lets it.
     """
 
     what: Literal[WaitingFor.POLL, WaitingFor.SIGNAL, WaitingFor.SLEEP]
     after: timedelta
     signal: str | None = None
     effect: Effect
+    reason: StopReason | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Literal, Self
+from typing import Generic, Literal, Self, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from saga.waiting import S, SleepUntil, Wait, Waits
+from saga.waiting import PollAgain, S, SleepUntil, Wait, Waits
 
 
 class Effect(StrEnum):
@@ -79,9 +79,13 @@ class DidNotHappen:
 
 @dataclass(frozen=True)
 class CannotTell:
-    """A probe's answer: nobody knows yet; the engine asks again."""
+    """A probe's answer: nobody knows yet; the engine asks again, for the step's ``probe_for``."""
 
     reason: str
+
+
+Finding: TypeAlias = Happened[S] | DidNotHappen | CannotTell | PollAgain
+"""What a probe answers. PollAgain: the provider has the order, and its final word comes later."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +139,9 @@ class Probe(Generic[S]):
     """Asks the provider what became of an external step's key; changes nothing."""
 
     name: str
-    function: Callable[[S, IdempotencyKey], Happened[S] | DidNotHappen | CannotTell]
+    function: Callable[[S, IdempotencyKey], Finding[S]]
 
-    def __call__(self, state: S, key: IdempotencyKey) -> Happened[S] | DidNotHappen | CannotTell:
+    def __call__(self, state: S, key: IdempotencyKey) -> Finding[S]:
         return self.function(state, key)
 
 
@@ -186,10 +190,7 @@ def external_compensation(
 
 def probe(
     name: str,
-) -> Callable[
-    [Callable[[S, IdempotencyKey], Happened[S] | DidNotHappen | CannotTell]],
-    Probe[S],
-]:
+) -> Callable[[Callable[[S, IdempotencyKey], Finding[S]]], Probe[S]]:
     """Make a probe of a function; it may be called at any time and any number of times."""
     return lambda function: Probe(name, function)
 

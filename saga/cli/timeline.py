@@ -76,7 +76,8 @@ def _outcome(  # noqa: PLR0912 - one line a kind
             return f"done{_found(detail)}"
         case "accepted":
             sooner = f", or when the signal {detail['signal']} comes" if "signal" in detail else ""
-            return f"accepted, not final{_reason(detail)}; asks again in {_wait(detail)}{sooner}"
+            said = f"{_reason(detail)}{_found(detail)}"
+            return f"accepted, not final{said}; asks again in {_wait(detail)}{sooner}"
         case "waiting":
             signal = f"the signal {detail.get('signal')}, {_wait(detail)} at most"
             return f"waits for {signal}{_reason(detail)}"

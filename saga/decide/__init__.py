@@ -8,13 +8,14 @@ from typing import Any
 
 from saga.decide.back import compensating, to_take_back
 from saga.decide.bounds import can_stop, stop_reason
-from saga.decide.findings import found, late_success, needs_person, settle_after
+from saga.decide.findings import accepted, found, late_success, needs_person, settle_after
 from saga.decide.forward import give_up, running
 from saga.decide.intervene import allowed, intervene, why_not
 from saga.definition import Saga
 from saga.moves import AskProbe, Dispatch, Keep, Move, Retry, TakeIn, WaitOn
 from saga.position import (
     RESTING,
+    Accepted,
     Due,
     Event,
     FoundDone,
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 
+_ASKING = frozenset({WaitingFor.PROBE, WaitingFor.SECOND_LOOK})
+
+
 def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) -> Move:
     """The next move of a saga that stands ``at`` this position, when ``event`` happens.
 
@@ -59,8 +63,10 @@ def decide(saga: Saga[Any], at: Position, event: Event, *, jitter: float = 0.0) 
             return _signalled(saga, at, name)
         case Intervened():
             return intervene(saga, at, event)
-        case PersonNeeded() if at.waiting_for in {WaitingFor.PROBE, WaitingFor.SECOND_LOOK}:
+        case PersonNeeded() if at.waiting_for in _ASKING:
             return needs_person(saga, at, event, jitter)
+        case Accepted() if at.waiting_for in _ASKING:
+            return accepted(saga, at, event, jitter)
     if at.status is Status.COMPENSATING:
         return compensating(saga, at, event, jitter)
     return running(saga, at, event, jitter)
@@ -78,7 +84,7 @@ def _due(saga: Saga[Any], at: Position) -> Move:
     if at.is_waiting:
         return WaitOn(overdue=overdue)
     if at.waiting_for is WaitingFor.SIGNAL:
-        return give_up(saga, at, known, StopReason.GAVE_UP)
+        return give_up(saga, at, known, at.stop_reason or StopReason.GAVE_UP)
     return Dispatch(overdue=overdue)
 
 

@@ -6,10 +6,12 @@ from typing import Any, assert_never
 
 from saga import retry
 from saga.decide.back import contradiction, go_back
-from saga.decide.forward import go_forward
+from saga.decide.bounds import can_stop, stop_reason
+from saga.decide.forward import go_forward, waiting
 from saga.definition import Role, Saga, Step
 from saga.moves import AskProbe, Fail, LookAgain, Move, Note, Retry
 from saga.position import (
+    Accepted,
     FoundDone,
     FoundNoAnswer,
     FoundNothing,
@@ -76,6 +78,18 @@ def found(
         case FoundNoAnswer():
             return go_back(saga, at, reason, {step.name: known})
     assert_never(event)
+
+
+def accepted(saga: Saga[Any], at: Position, said: Accepted, jitter: float) -> Move:
+    """A probe's word that the order stands, and is not final: wait, as if its step had said so."""
+    # Whoever gave up was wrong, and time does not end what was accepted. A person's word stays.
+    reason = at.stop_reason if at.stop_reason is StopReason.CANCELLED else None
+    waits = replace(at, waiting_for=WaitingFor.POLL, stop_reason=reason)
+    must_stop = can_stop(saga, waits) and stop_reason(waits) is not None
+    is_known = at.effect(at.step) is Effect.DONE  # a late success contradicts it
+    if at.waiting_for is WaitingFor.SECOND_LOOK or must_stop or is_known:
+        return found(saga, at, FoundNoAnswer(), jitter)
+    return replace(waiting(saga, waits, said), reason=reason)
 
 
 def needs_person(saga: Saga[Any], at: Position, said: PersonNeeded, jitter: float) -> Move:

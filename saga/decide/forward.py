@@ -39,7 +39,7 @@ def running(saga: Saga[Any], at: Position, event: Ended, jitter: float) -> Move:
         case Succeeded():
             return go_forward(saga, at)
         case Accepted() | WaitsForSignal() | Sleeps():
-            return _wait(saga, at, _waiting(saga, at, event))
+            return _wait(saga, at, waiting(saga, at, event))
         case RefusedFinally():
             return _refused(saga, at)
         case PersonNeeded():
@@ -55,7 +55,8 @@ def running(saga: Saga[Any], at: Position, event: Ended, jitter: float) -> Move:
     assert_never(event)
 
 
-def _waiting(saga: Saga[Any], at: Position, event: Accepted | WaitsForSignal | Sleeps) -> WaitFor:
+def waiting(saga: Saga[Any], at: Position, event: Accepted | WaitsForSignal | Sleeps) -> WaitFor:
+    """How to wait for what the step, or its probe, said, if nothing forbids it."""
     step, known = saga.step(at.step), at.effect(at.step)
     # An order that the other system took may come to be; SQL that waits was rolled back.
     effect = Effect.UNKNOWN if step.is_external else known
@@ -74,10 +75,10 @@ def _waiting(saga: Saga[Any], at: Position, event: Accepted | WaitsForSignal | S
 
 
 def _wait(saga: Saga[Any], at: Position, wait: WaitFor) -> Move:
-    waiting = replace(at, waiting_for=wait.what)
-    if can_stop(saga, waiting) and (reason := stop_reason(at)):
+    waits = replace(at, waiting_for=wait.what)
+    if can_stop(saga, waits) and (reason := stop_reason(at)):
         return give_up(saga, at, wait.effect, reason)
-    return wait
+    return replace(wait, reason=at.stop_reason)
 
 
 def _sticky(at: Position, effect: Effect) -> Effect:
@@ -126,7 +127,8 @@ def _try_again(saga: Saga[Any], at: Position, effect: Effect, wait: timedelta) -
     if can_stop(saga, at) and (reason := stop_reason(at)):
         return give_up(saga, at, effect, reason)
     if not step.retry.allows(at.attempt):
-        return give_up(saga, at, effect, StopReason.GAVE_UP)
+        # What was accepted does not stop for a person's word, but its probe is to obey it.
+        return give_up(saga, at, effect, at.stop_reason or StopReason.GAVE_UP)
     return Retry(after=wait, effect=effect)
 
 

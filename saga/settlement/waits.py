@@ -37,6 +37,7 @@ def wait_for(
         by.record(_KINDS[move.what], again_seconds=move.after.total_seconds(), **signal),
         what=move.what,
         signal=move.signal,
+        reason=move.reason,
         effects={row.step: move.effect},
         after=move.after,
         called=saga.step(row.step).is_external,

@@ -9,14 +9,15 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from saga.moves import Effects
-from saga.position import WaitingFor
+from saga.position import StopReason, WaitingFor
 from saga.row import Row
 from saga.store.transition import UNCLAIM, WAKE, Record, move, transition, writes
 
 # The end of the saga's time wakes it too: then it stops, or its alarm is raised.
 _WAIT = transition(
     f"{UNCLAIM}, attempt = 0, retry_count = 0, dispatches = 0, waiting_for = %(what)s, "
-    "signal = %(signal)s, polls = polls + %(polls)s, error_message = NULL, "
+    "signal = %(signal)s, polls = polls + %(polls)s, stop_reason = %(reason)s, "
+    "error_message = NULL, "
     "effects = effects || %(effects)s::jsonb, call_ended_at = CASE WHEN %(called)s "
     "THEN GREATEST(call_ended_at, clock_timestamp()) ELSE call_ended_at END, "
     "not_before = clock_timestamp() + %(after)s, wake_at = LEAST(clock_timestamp() + %(after)s, "
@@ -32,13 +33,15 @@ def wait(
     *,
     what: WaitingFor,
     signal: str | None,
+    reason: StopReason | None,
     effects: Effects,
     after: timedelta,
     called: bool,
 ) -> Row | None:
     """Park for ``after`` at most, and give all attempts back.
 
-    ``called``: it was a call to another system, which ended just now.
+    ``called``: it was a call to another system, which ended just now. ``reason`` is why to stop
+    once what is waited for lets it; None clears it.
     """
     return move(
         connection,
@@ -47,6 +50,7 @@ def wait(
         record,
         what=what,
         signal=signal,
+        reason=reason,
         polls=int(what is WaitingFor.POLL),
         effects=json.dumps(effects),
         after=after,

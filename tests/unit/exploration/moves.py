@@ -155,6 +155,7 @@ def _wait_for(small: Small, free: Row, move: WaitFor) -> tuple[Row, bool, bool]:
         dispatches=0,
         waiting_for=move.what.value,
         signal=move.signal is not None,
+        stop_reason=move.reason.value if move.reason else None,
         effects=_with(small, free.effects, {small.names[free.step]: move.effect}),
         ended=Ended.JUST_NOW if external else free.ended,
         early=True,
