@@ -40,7 +40,7 @@ HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(secon
 SELECTED = [
     ("ask<call sql<sql | |", Bounds()),
     ("sql<nothing call<manual | call |", Bounds()),
-    ("sql<sql | ask |", Bounds()),
+    ("sql<sql | ask |", Bounds(finds=True)),
     ("| call |", Bounds(signals=1)),
     ("| sql |", Bounds(signals=1, acts=1)),
     ("| call<call |", Bounds(acts=2)),
@@ -52,6 +52,7 @@ ALL = [
     ("call<call | ask | sql", Bounds()),
     ("ask<call | |", Bounds(signals=1)),
     ("| sql | call", Bounds(signals=1)),
+    ("| ask |", Bounds(signals=1, finds=True)),
     ("| ask |", Bounds(acts=1)),
     ("sql<sql | ask | call", Bounds(needs=True)),
     ("| call<call | sql", Bounds(needs=True, acts=2, kinds=DECISIONS)),

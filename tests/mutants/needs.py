@@ -1,4 +1,4 @@
-"""Guards around a word that a person must act, and around a word from outside."""
+"""Guards around words that a person must act, that an order stands, and from outside."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ _forward = partial(Mutant, file="saga/decide/forward.py")
 _findings = partial(Mutant, file="saga/decide/findings.py")
 _late = partial(Mutant, file="saga/late_success.py", guard="late success")
 _DECIDE = "unit/test_decide_needs_person"
+_ACCEPTED = "unit/test_decide_found_accepted"
 _LATE = "integration/test_late_success"
 
 NEEDS = (
@@ -47,6 +48,41 @@ NEEDS = (
         before="Effect.NOT_DONE if is_pivot else Effect.UNKNOWN",
         after="Effect.NOT_DONE",
         killed_by=tests(_DECIDE, "test_a_probes_word_makes_no_compensation_skipped"),
+    ),
+    _findings(
+        name="what was given up is given up although its probe found it accepted",
+        guard="probe",
+        before="reason = at.stop_reason if at.stop_reason is StopReason.CANCELLED else None",
+        after="reason = at.stop_reason",
+        killed_by=tests(
+            _ACCEPTED, "test_a_pivot_is_waited_for_whatever_it_was_given_up_for[just now-gave_up]"
+        ),
+    ),
+    _findings(
+        name="what is to stop waits for what its probe found accepted",
+        guard="time",
+        before="must_stop = can_stop(saga, waits) and stop_reason(waits) is not None",
+        after="must_stop = False",
+        killed_by=tests(
+            _ACCEPTED, "test_before_the_pivot_what_is_to_stop_does_not_wait[over time]"
+        ),
+    ),
+    _findings(
+        name="a late success is forgotten for an older word that the order stands",
+        guard="late success",
+        before=" or must_stop or is_known:",
+        after=" or must_stop:",
+        killed_by=tests(_ACCEPTED, "test_a_late_success_is_not_forgotten_for_an_older_answer"),
+    ),
+    _forward(
+        name="a cancellation is forgotten when the calls for the final word are used up",
+        guard="operator",
+        before="give_up(saga, at, effect, at.stop_reason or StopReason.GAVE_UP)",
+        after="give_up(saga, at, effect, StopReason.GAVE_UP)",
+        killed_by=tests(
+            _ACCEPTED,
+            "test_a_cancellation_outlives_the_wait_and_is_obeyed_by_the_final_word",
+        ),
     ),
     Mutant(
         file="saga/store/backward.py",

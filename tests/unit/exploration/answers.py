@@ -27,17 +27,19 @@ IN_HAND = frozenset({"succeeded", "accepted", TOLD, WAITS, STANDS, "found nothin
 
 
 def answers(
-    worker: Worker, truth: str, *, asks: bool, waits: bool, needs: bool
+    worker: Worker, truth: str, *, asks: bool, waits: bool, needs: bool, finds: bool
 ) -> Iterator[tuple[str, str]]:
     """Each answer that there can be, with what is true after it.
 
     ``asks``: the step has a probe; ``waits``: it may wait for a signal, and sleep; ``needs``: it
-    may ask for a person.
+    may ask for a person; ``finds``: its probe may find the order accepted.
     """
     if needs:
         yield from _person(worker, truth)
     if worker.kind == PROBING:
         yield from _probe(truth)
+        if finds and truth == B_ACCEPTED:
+            yield (TOLD if waits else "accepted"), truth
     elif worker.kind == COMPENSATION:
         yield from _compensation(truth)
     else:

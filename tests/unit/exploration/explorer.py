@@ -31,15 +31,16 @@ class Explored:
 class Bounds:
     """How many ``workers`` there are, how many ``signals`` may come, how often people may act.
 
-    Without a signal no step waits or sleeps. ``needs``: they may ask for a person. ``tells``: how
-    often a provider may tell from outside what it did. ``kinds``
-    is what people do; to resume is free.
+    Without a signal no step waits or sleeps. ``needs``: they may ask for a person. ``finds``: their
+    probes may find them accepted. ``tells``: how often a provider may tell from outside what it
+    did. ``kinds`` is what people do; to resume is free.
     """
 
     workers: int = 2
     signals: int = 0
     acts: int = 0
     needs: bool = False
+    finds: bool = False
     tells: int = 0
     kinds: frozenset[str] = ACTIONS
 
@@ -50,7 +51,11 @@ class Explorer:
     def __init__(self, saga: Saga[Any], bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
         self.small = Small(
-            saga, waits=bounds.signals > 0, needs=bounds.needs, operated=bounds.acts > 0
+            saga,
+            waits=bounds.signals > 0,
+            needs=bounds.needs,
+            finds=bounds.finds,
+            operated=bounds.acts > 0,
         )
         self._settlement = Settlement(self.small)
         self._operators = Operators(self._settlement, bounds.kinds)

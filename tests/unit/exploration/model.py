@@ -177,7 +177,8 @@ class Small:
     """A small saga, with what the model asks of its steps again and again.
 
     ``waits``: its steps may wait and sleep; ``needs``: they may ask for a person, and so may what
-    takes them back or asks about them; ``operated``: a person may decide about it.
+    takes them back or asks about them; ``finds``: who asks about them may find them accepted;
+    ``operated``: a person may decide about it.
     """
 
     def __init__(
@@ -186,11 +187,13 @@ class Small:
         *,
         waits: bool = False,
         needs: bool = False,
+        finds: bool = False,
         operated: bool = False,
     ) -> None:
         self.saga = saga
         self.waits = waits
         self.needs = needs
+        self.finds = finds
         self.operated = operated
         self.steps = tuple(saga.steps)
         self.names = tuple(step.name for step in saga.steps)

@@ -41,6 +41,8 @@ BOUNDS = {
     "that may need a person, with two decisions of people": Bounds(
         needs=True, acts=2, kinds=DECISIONS
     ),
+    "whose probes may find them accepted": Bounds(finds=True, acts=1, kinds=frozenset({"cancel"})),
+    "that wait, and whose probes may find them accepted": Bounds(signals=1, finds=True),
     "told from outside": Bounds(needs=True, tells=1),
     "told from outside, with one decision of people": Bounds(
         needs=True, tells=1, acts=1, kinds=DECISIONS
@@ -76,12 +78,10 @@ SELECTED = {
     "of four and five steps": [
         "sql<sql call<call | ask | call",
         "sql<sql | ask | sql call",
-        "call<sql sql<call | sql | call sql",
     ],
-    "with three workers": ["| ask |", "call<call | |", "sql<call | ask |"],
+    "with three workers": ["| ask |", "call<call | |"],
     "that wait": [
         *["sql<sql | |", "call<call | |", "| sql |", "| call |", "| | sql", "| | call"],
-        "sql<sql | call |",
     ],
     "that wait and get two signals": ["| call |"],
     "with one act of people": [
@@ -101,6 +101,8 @@ SELECTED = {
     "that may need a person, with two decisions of people": [
         *["call<call | |", "| call<call |", "| | call<call", "| sql<sql | call"],
     ],
+    "whose probes may find them accepted": ["| ask |", "ask<call | |"],
+    "that wait, and whose probes may find them accepted": ["| ask |"],
     "told from outside": ["call<call | call |", "| call |"],
     "told from outside, with one decision of people": ["| call |", "| | call", "call<call | |"],
 }
@@ -122,6 +124,7 @@ ALL = {
     ],
     "of four and five steps": [
         *SELECTED["of four and five steps"],
+        "call<sql sql<call | sql | call sql",
         "ask<sql sql<call | call | sql",
         "sql<sql call<call | ask | sql call",
         *_lines(["sql<sql", "ask<call"], ["call<call", "ask<sql"], _BAR, _WORKS, _BAR, ["call"]),
@@ -203,6 +206,18 @@ ALL = {
         *_lines(_BAR, _BAR, _LAST),
         *_lines(["sql<sql"], _BAR, ["call", "ask"], _BAR),
         *_lines(_BAR, ["sql", "call"], _BAR, _RETRIABLE),
+    ],
+    "whose probes may find them accepted": [
+        *SELECTED["whose probes may find them accepted"],
+        *_lines(["sql<sql", "call<call", "ask<call"], _BAR, ["ask"], _BAR),
+        *_lines(["ask<sql", "ask<manual", "ask<nothing"], _BAR, _BAR),
+        *_lines(_BAR, ["ask", "ask<call"], _BAR, _RETRIABLE),
+        "sql<sql | ask | call",
+    ],
+    "that wait, and whose probes may find them accepted": [
+        *SELECTED["that wait, and whose probes may find them accepted"],
+        *_lines(["sql<sql", "ask<call"], _BAR, ["ask"], _BAR),
+        *["ask<call | |", "| ask | call"],
     ],
     "told from outside": [
         *SELECTED["told from outside"],

@@ -138,6 +138,12 @@ def _keep_known(small: Small, row: Row, event: str, after: Row) -> None:
 
 def _keep_waiting(small: Small, row: Row, event: str, after: Row) -> None:
     is_pivot = small.steps[row.step].role is Role.PIVOT
+    stays = after.status == row.status == RUNNING and after.step == row.step
+    was_cancelled = stays and row.stop_reason == CANCELLED
+    must(not was_cancelled or after.stop_reason == CANCELLED, "a person's word to stop stays")
+    if event in _ACCEPTED and row.waiting_for == PROBE and row.effects[row.step] != DONE:
+        waits = accepted(small, after) and after.stop_reason in {None, CANCELLED}
+        must(waits or not is_pivot, "what a probe found accepted is waited for")
     if row.status != RUNNING or not is_pivot or not accepted(small, row):
         return
     must(event != "cancel", "what was accepted is not cancelled")
@@ -150,7 +156,8 @@ def _keep_waiting(small: Small, row: Row, event: str, after: Row) -> None:
     must(waits or not tries_again, "what was accepted is waited for, however late")
 
 
-_WAITING = frozenset({"accepted", "accepted, to be told", "waits", "sleeps"})
+_ACCEPTED = frozenset({"accepted", "accepted, to be told"})
+_WAITING = _ACCEPTED | {"waits", "sleeps"}
 
 
 def _keep_stopping(small: Small, row: Row, event: str, after: Row) -> None:
@@ -158,7 +165,9 @@ def _keep_stopping(small: Small, row: Row, event: str, after: Row) -> None:
     looked_at = event == "due" and not row.claimed and row.waiting_for != PROBE
     goes_on = after.status == RUNNING and after.waiting_for != PROBE and after.step == row.step
     if row.status == RUNNING and goes_on and (looked_at or event in _WAITING):
-        stops = can_stop(small, after) and (row.over_time or row.stop_reason is not None)
+        # What its probe found accepted was given up by mistake.
+        said = (after if row.waiting_for == PROBE else row).stop_reason
+        stops = can_stop(small, after) and (row.over_time or said is not None)
         must(not stops, "what is to stop, and can, goes on neither waiting nor trying")
 
 

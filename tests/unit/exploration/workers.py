@@ -162,7 +162,14 @@ class Workers:
         step, truth = worker.step, world.books[worker.step]
         gone = set()
         small = self.small
-        may = answers(worker, truth, asks=small.probed[step], waits=small.waits, needs=small.needs)
+        may = answers(
+            worker,
+            truth,
+            asks=small.probed[step],
+            waits=small.waits,
+            needs=small.needs,
+            finds=small.finds,
+        )
         for answer, becomes in may:
             books = world.books
             if becomes != truth:
