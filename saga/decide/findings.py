@@ -96,8 +96,8 @@ def needs_person(saga: Saga[Any], at: Position, said: PersonNeeded, jitter: floa
     """A probe's word that a person must act: about a step in doubt, or at a second look."""
     known, is_final = at.effect(at.step), said.effect is Effect.NOT_DONE
     if at.waiting_for is WaitingFor.SECOND_LOOK:
-        is_open = said.effect is Effect.UNKNOWN
-        return found(saga, at, FoundNoAnswer() if is_open else FoundNothing(), jitter)
+        # Only the final word tells of the order; "not started" tells of this call alone.
+        return found(saga, at, FoundNothing() if is_final else FoundNoAnswer(), jitter)
     if not is_final:
         return Fail(advice=said.advice, effects={at.step: known})
     if known is Effect.DONE:
