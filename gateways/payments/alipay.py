@@ -126,7 +126,10 @@ class AlipayGateway:
 
     def _accepted(self, request: RefundRequest, answer: dict[str, Any]) -> RefundAnswer:
         if answer.get("out_trade_no") != request.payment_no:
-            raise UnexpectedAnswer(f"asked for {request.payment_no}, Alipay answered {answer}")
+            # Never the answer itself, which names the payer: people and logs see what is said.
+            raise UnexpectedAnswer(
+                f"asked for {request.payment_no}, Alipay answered for {answer.get('out_trade_no')}"
+            )
         match answer.get("fund_change"):
             case "Y":
                 return _answer(request, RefundStatus.SUCCESS, answer)
@@ -136,8 +139,8 @@ class AlipayGateway:
                 if found is None:
                     return _answer(request, RefundStatus.PROCESSING, answer)
                 return _asked_for(request, found)
-            case _:
-                raise UnexpectedAnswer(f"Alipay does not say whether money moved: {answer}")
+            case said:
+                raise UnexpectedAnswer(f"Alipay does not say whether money moved, but {said!r}")
 
 
 class _Client(AliPay):  # type: ignore[misc] # the library has no types
@@ -178,13 +181,13 @@ class _Client(AliPay):  # type: ignore[misc] # the library has no types
         try:
             answer, is_signed = self._verify_and_return_sync_response(text, name), True
         except AliPayValidationError:
-            raise UnexpectedAnswer(f"Alipay's signature is wrong: {text[:200]}") from None
+            raise UnexpectedAnswer("Alipay's signature is wrong") from None
         except AliPayException:
             answer, is_signed = _unsigned(text, name), False
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as odd:
-            raise UnexpectedAnswer(f"Alipay answered {text[:200]}") from odd
+            raise UnexpectedAnswer(f"Alipay's answer of {len(raw)} bytes is not whole") from odd
         if not isinstance(answer, dict):
-            raise UnexpectedAnswer(f"Alipay answered {text[:200]}")
+            raise UnexpectedAnswer(f"Alipay's answer of {len(raw)} bytes has no {name}")
         return answer, is_signed
 
 
@@ -212,11 +215,11 @@ def _found(answer: dict[str, Any], refund_no: str, payment_no: str) -> RefundAns
             raise _unexpected(answer)
     named = (answer.get("out_request_no"), answer.get("out_trade_no"))
     if named != (refund_no, payment_no):
-        raise UnexpectedAnswer(f"asked for refund {refund_no}, Alipay answered {answer}")
+        raise UnexpectedAnswer(f"asked for refund {refund_no}, Alipay answered for {named}")
     try:
         amount_minor = to_minor(str(answer["refund_amount"]))
     except (KeyError, ValueError) as odd:
-        raise UnexpectedAnswer(f"Alipay's answer has no amount: {answer}") from odd
+        raise UnexpectedAnswer(f"Alipay's answer has no amount: {odd}") from odd
     return RefundAnswer(refund_no=refund_no, status=status, amount_minor=amount_minor, raw=answer)
 
 

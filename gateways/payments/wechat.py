@@ -190,9 +190,14 @@ def _refund(answer: Mapping[str, Any], refund_no: str, payment_no: str) -> Refun
         )
         currency, of_payment = amount.get("currency", "CNY"), _text(answer["out_trade_no"])
     except (LookupError, TypeError, ValueError, AttributeError) as odd:
-        raise UnexpectedAnswer(f"WeChat Pay's answer is not a refund: {answer}") from odd
+        # Never the answer itself, which names the payer's account: people and logs see what is said.
+        raise UnexpectedAnswer(
+            f"WeChat Pay's answer is not a refund: {type(odd).__name__} {odd}"
+        ) from odd
     if (found.refund_no, currency) != (refund_no, "CNY"):
-        raise UnexpectedAnswer(f"asked for refund {refund_no}, WeChat Pay answered {answer}")
+        raise UnexpectedAnswer(
+            f"asked for refund {refund_no}, WeChat Pay answered for {found.refund_no} in {currency}"
+        )
     if of_payment != payment_no:
         raise NumberReused(refund_no, found.amount_minor)
     return found

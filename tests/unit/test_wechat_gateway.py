@@ -217,12 +217,13 @@ def test_an_answer_that_proves_nothing_leaves_the_outcome_unknown(
         wechat_answer(theirs, DONE | {"amount": {"refund": 2_500, "currency": "USD"}}),
     ):
         provider.answers = [answer]
-        with pytest.raises(UnexpectedAnswer):
+        with pytest.raises(UnexpectedAnswer) as raised:
             _ = (
                 gateway.refund(REQUEST)
                 if asks == "refund"
                 else gateway.find_refund("R1", payment_no="PAY1")
             )
+        assert DONE["user_received_account"] not in str(raised.value)
 
 
 def test_only_the_providers_own_word_means_that_there_is_no_refund(
