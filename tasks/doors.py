@@ -78,15 +78,27 @@ def api_url_faults() -> "list[Fault]":
     """What is wrong with where providers are to call back."""
     from gateways.payments.accounts import Fault, is_address
 
-    if settings.saga_api_url is None or is_address(settings.saga_api_url):
+    url = settings.saga_api_url
+    if url is None:
         return []
-    return [
-        Fault(
-            "SAGA_API_URL",
-            "is not an http or https address",
-            "give the one at which providers reach this API",
-        )
-    ]
+    if not is_address(url):
+        return [
+            Fault(
+                "SAGA_API_URL",
+                "is not an http or https address",
+                "give the one at which providers reach this API",
+            )
+        ]
+    is_real = settings.wechatpay_mchid is not None and settings.wechatpay_url is None
+    if is_real and not url.lower().startswith("https:"):
+        return [
+            Fault(
+                "SAGA_API_URL",
+                "is not https, and WeChat Pay refuses what is to be called back there",
+                "give an https address, or unset it to be only polled",
+            )
+        ]
+    return []
 
 
 def check() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine as Database
 
 from commands import health
 from gateways.payments import NumberReused, RefundRequest
+from gateways.payments.accounts import AccountFaulty
 from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.merchant import environment
 from gateways.payments.wallet import WalletGateway
@@ -99,6 +100,20 @@ def test_the_doctor_tells_how_each_provider_is_set_up(
     found = told()
     assert found["WECHATPAY_APIV3_KEY"][0] == found["SAGA_API_URL"][0] == "bad"
     assert found["alipay payments"][0] == "ok"
+
+
+def test_wechat_pay_itself_is_given_no_address_that_it_refuses(
+    monkeypatch: pytest.MonkeyPatch, keys: Path
+) -> None:
+    real = environment("https://pay.example.com", keys) | {"WECHATPAY_URL": ""}
+    set_up(monkeypatch, **real, SAGA_API_URL="http://us.example.com")
+
+    with pytest.raises(AccountFaulty, match="SAGA_API_URL is not https"):
+        check()
+    assert told()["SAGA_API_URL"][0] == "bad"
+
+    set_up(monkeypatch, **real, SAGA_API_URL="https://us.example.com")
+    check()
 
 
 def test_a_method_without_a_provider_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
