@@ -126,7 +126,7 @@ class AlipayGateway:
 
     def _accepted(self, request: RefundRequest, answer: dict[str, Any]) -> RefundAnswer:
         if answer.get("out_trade_no") != request.payment_no:
-            # Never the answer itself, which names the payer: people and logs see what is said.
+            # Never the answer itself, which names the payer: people and logs see this.
             raise UnexpectedAnswer(
                 f"asked for {request.payment_no}, Alipay answered for {answer.get('out_trade_no')}"
             )

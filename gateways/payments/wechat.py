@@ -190,7 +190,7 @@ def _refund(answer: Mapping[str, Any], refund_no: str, payment_no: str) -> Refun
         )
         currency, of_payment = amount.get("currency", "CNY"), _text(answer["out_trade_no"])
     except (LookupError, TypeError, ValueError, AttributeError) as odd:
-        # Never the answer itself, which names the payer's account: people and logs see what is said.
+        # Never the answer itself, which names the payer's account: people and logs see this.
         raise UnexpectedAnswer(
             f"WeChat Pay's answer is not a refund: {type(odd).__name__} {odd}"
         ) from odd
