@@ -27,7 +27,6 @@ from models import (
     decimal_text,
 )
 from saga import (
-    CannotTell,
     DidNotHappen,
     Effect,
     Forward,
@@ -102,6 +101,11 @@ def refund_notified(state: RefundState, told: RefundNotified) -> RefundState:  #
     return state
 
 
+STILL_AT_IT = PollAgain(
+    signal=refund_notified.name, reason="the provider has it, and is still at it"
+)
+
+
 @external("payment_refund.call_provider_refund")
 def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState | PollAgain:
     """Let the provider refund; the same key is the same refund, also when asked again.
@@ -123,9 +127,7 @@ def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState
         case RefundStatus.SUCCESS:
             return _refunded(state, answer)
         case RefundStatus.PROCESSING:
-            return PollAgain(
-                signal=refund_notified.name, reason="the provider has it, and is still at it"
-            )
+            return STILL_AT_IT
         case RefundStatus.CLOSED:
             raise NeedsPerson(
                 f"the provider closed refund {key}, and no money left: retry to ask for it under a "
@@ -140,7 +142,7 @@ def call_provider_refund(state: RefundState, key: IdempotencyKey) -> RefundState
 @probe("payment_refund.find_provider_refund")
 def find_provider_refund(
     state: RefundState, key: IdempotencyKey
-) -> Happened[RefundState] | DidNotHappen | CannotTell:
+) -> Happened[RefundState] | DidNotHappen | PollAgain:
     """Ask the provider what became of the refund."""
     with _understood(state):
         answer = payment_gateway(state.method).find_refund(key, payment_no=state.payment_no)
@@ -154,7 +156,7 @@ def find_provider_refund(
         case RefundStatus.CLOSED:
             return DidNotHappen()
         case RefundStatus.PROCESSING:
-            return CannotTell("the provider has it, and is still at it")
+            return STILL_AT_IT
         case RefundStatus.ABNORMAL:
             raise _abnormal(key)
 

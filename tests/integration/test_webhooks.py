@@ -368,3 +368,27 @@ def test_an_amount_changed_under_the_same_number_waits_for_a_person(payee: Payee
     said = payee.row(saga_id)["error_message"]
     assert "of 60.00 and not of 50.00" in said
     assert len(payee.sandbox.books()) >= 1
+
+
+def test_a_refund_that_the_probe_finds_accepted_waits_for_its_callback(payee: Payee) -> None:
+    payment = payee.payment("wechat")
+    saga_id = payee.start(payment)
+    payee.work_off(until="call_provider_refund")
+    payee.sandbox.fault({"operation": "refund", "kind": "processing", "seconds": 86400})
+    # Accepted; what follows is an outage in which nobody hears of it.
+    payee.work_off()
+    payee.sandbox.fault({"operation": "refund", "kind": "error_before", "times": 4})
+    for _ in range(4):
+        payee.let_pass(timedelta(minutes=1))
+        payee.recover()
+        payee.work_off()
+    assert "probe_planned" in payee.kinds(saga_id)
+    assert payee.row(saga_id)["waiting_for"] == "poll"
+    payee.let_pass(timedelta(hours=3))
+
+    payee.decided(saga_id, "SUCCESS")
+    payee.tell(payment, saga_id, "SUCCESS", event="one")
+    payee.work_off()
+
+    assert payee.status(saga_id) == "COMPLETED"
+    assert payee.agree()
