@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateways.payments.sandbox.keys import KeyRing, key_ring
@@ -166,6 +167,23 @@ def test_of_many_who_want_all_of_a_payment_at_once_one_is_let(payee: Payee) -> N
 
     with ThreadPoolExecutor(4) as askers:
         assert sum(askers.map(ask, range(4))) == 1
+
+
+def test_what_another_one_is_just_writing_to_the_payment_is_waited_for(payee: Payee) -> None:
+    """The row was read without a lock: what somebody else wrote meanwhile was overwritten."""
+    saga_id = payee.start(payee.payment("wechat"))
+
+    with payee.database.connect() as other, ThreadPoolExecutor(1) as worker:
+        other.execute(text("UPDATE payments SET status = 'cancelled'"))
+        step = worker.submit(payee.deliver)
+        while not step.done() and not payee.ask("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            pass
+        other.commit()
+        step.result()
+
+    assert payee.rests(saga_id) == "COMPENSATED"
+    assert [paid.status for paid in payee.ask("SELECT status FROM payments")] == ["cancelled"]
+    assert payee.book(payee.number(saga_id)) is None
 
 
 def test_a_refund_whose_time_is_over_gives_its_payment_back(payee: Payee) -> None:
