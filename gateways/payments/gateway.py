@@ -156,8 +156,9 @@ class PaymentGateway(Protocol):
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
         """Return the refund as the provider has it now, None if it says that it has none.
 
-        None speaks for this moment only: a call still on its way may yet be done. Any
-        exception means that nothing was learnt.
+        None speaks for this moment only: a call still on its way may yet be done. The amount may be
+        another one than was asked for. Raises NumberReused when the number is of another payment;
+        any other exception means that nothing was learnt.
         """
         ...
 

@@ -91,7 +91,6 @@ class WechatPayGateway:
         raise error(code, message, known)
 
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
-        """As the interface says; raises NumberReused when the number is of another payment."""
         # What is signed must be what is sent, so it is quoted here, not by the library.
         status, text = _called(self._client.query_refund, quote(refund_no, safe="*@"))
         answer = _object(text)

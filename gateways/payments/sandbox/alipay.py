@@ -30,7 +30,7 @@ from gateways.payments.sandbox.merchant import APP_ID
 
 _REFUND = "alipay.trade.refund"
 _QUERY = "alipay.trade.fastpay.refund.query"
-_BEIJING = timezone(timedelta(hours=8))
+_CHINA = timezone(timedelta(hours=8))
 
 _FAILED = ("40004", "Business Failed")
 _REJECTIONS = {
@@ -128,7 +128,7 @@ def alipay_routes(counter: Counter, books: Books, keys: Keys) -> APIRouter:
 
 def at(seconds: float, *, timespec: str = "seconds") -> str:
     """Return a time since 1970 as Alipay writes it, in China's time: ``2026-11-22 21:30:00``."""
-    then = datetime.fromtimestamp(seconds, UTC).astimezone(_BEIJING)
+    then = datetime.fromtimestamp(seconds, UTC).astimezone(_CHINA)
     return then.replace(tzinfo=None).isoformat(sep=" ", timespec=timespec)
 
 

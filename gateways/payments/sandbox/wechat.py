@@ -30,7 +30,7 @@ from gateways.payments.sandbox.merchant import CERT_SERIAL_NO, MCHID, PUBLIC_KEY
 ALGORITHM = "WECHATPAY2-SHA256-RSA2048"
 RECEIVED_BY = "the payer's balance"
 _FRESH_SECONDS = 300
-_BEIJING = timezone(timedelta(hours=8))
+_CHINA = timezone(timedelta(hours=8))
 _REASON_BYTES = 80
 
 _MISMATCH = (400, "INVALID_REQUEST", "the amounts are not those of the earlier request")
@@ -163,7 +163,7 @@ def transaction_id(refund: Refund) -> str:
 
 def at(seconds: float) -> str:
     """Return a time since 1970 as WeChat Pay writes it: ``2026-11-22T21:30:00+08:00``."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone(_BEIJING).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(seconds, UTC).astimezone(_CHINA).isoformat(timespec="seconds")
 
 
 def _is_from_merchant(request: Request, body: bytes, keys: Keys) -> bool:
