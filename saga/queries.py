@@ -122,10 +122,14 @@ def has_settled(connection: Connection, saga_id: UUID, *, token: UUID) -> str | 
 
 
 def has_told(connection: Connection, saga_id: UUID, *, key: str) -> bool:
-    """Whether it was written down before that the step of this key took effect after all."""
+    """Whether it is written down that the step of this key took effect after all.
+
+    What was said before an operator's retry is open again: the retry may have ended in doubt.
+    """
     sql = (
-        "SELECT EXISTS (SELECT FROM saga_event WHERE saga_id = %(saga_id)s "
-        "AND kind IN ('late_success', 'failed') AND detail->>'key' = %(key)s)"
+        "SELECT coalesce((SELECT kind <> 'retried' FROM saga_event WHERE saga_id = %(saga_id)s "
+        "AND (kind = 'retried' OR kind IN ('late_success', 'failed') AND detail->>'key' = %(key)s) "
+        "ORDER BY seq DESC LIMIT 1), false)"
     )
     params = {"saga_id": str(saga_id), "key": key}
     return bool(connection.exec_driver_sql(sql, params).scalar_one())

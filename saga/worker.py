@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saga.database import is_away
 from saga.engine import Engine
+from saga.errors import SagaFailed, Said
 from saga.followup import (
     BrokerAway,
     Drop,
@@ -102,6 +103,8 @@ def register(celery: Celery, engine: Engine) -> None:
             reject_on_worker_lost=True,
             ignore_result=True,
             max_retries=None,
+            # What a step says is told by its saga; here it is no error with a traceback.
+            throws=(Said, SagaFailed),
             soft_time_limit=place.limit.total_seconds(),
             time_limit=hard.total_seconds(),
         )

@@ -1,7 +1,6 @@
 """What a provider's callback does to the refund that it tells of."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 from sqlalchemy.orm import Session
@@ -9,7 +8,7 @@ from sqlalchemy.orm import Session
 from gateways.payments import RefundAnswer, RefundNotice, RefundStatus
 from models import RefundNotified
 from saga import Engine, IdempotencyKey, queries
-from saga.errors import SagaIsOver
+from saga.errors import BadSignal, SagaIsOver
 from saga.position import Status
 from saga.row import Row
 from tasks.payment_refund import call_provider_refund, refund_notified
@@ -29,7 +28,10 @@ def take_notice(engine: Engine, notice: RefundNotice, *, method: str, ask: Ask) 
     not say so. What is of no saga here is logged and left. Raises what Engine.signal and
     Engine.late_success raise, and what ``ask`` does: then it is to come again.
     """
-    told = log.bind(provider=method, refund_no=notice.refund_no, event_id=notice.event_id)
+    # As they are written in Python: who is genuine may still send what upsets a log.
+    told = log.bind(
+        provider=method, refund_no=ascii(notice.refund_no), event_id=ascii(notice.event_id)
+    )
     row = _saga_of(engine, notice)
     if row is None:
         told.warning("callback of a refund that no saga here asked for")
@@ -72,8 +74,7 @@ def _signal(engine: Engine, session: Session, row: Row, notice: RefundNotice, me
     payload = RefundNotified(
         refund_no=notice.refund_no, status=None if notice.status is None else notice.status.value
     )
-    # One that is over needs to hear no more.
-    with suppress(SagaIsOver):
+    try:
         engine.signal(
             session,
             row.saga_id,
@@ -82,3 +83,9 @@ def _signal(engine: Engine, session: Session, row: Row, notice: RefundNotice, me
             signal_id=f"{method}:{notice.event_id}",
             actor=method,
         )
+    except SagaIsOver:
+        pass  # It needs to hear no more.
+    except BadSignal as odd:
+        # An event that came before says something else now, or has no id that can be kept. Told
+        # again it would be the same; the refund is polled all the same.
+        log.warning("callback that cannot be kept", provider=method, why=str(odd))

@@ -186,3 +186,20 @@ def test_a_key_that_no_step_was_called_with_is_refused(
 def test_a_key_of_no_saga_is_refused(shop: Shop) -> None:
     with pytest.raises(SagaNotFound):
         tell(shop, uuid4())
+
+
+def test_what_was_told_before_a_retry_is_news_when_the_retry_ended_in_doubt(
+    shop: Shop, ann: Operator
+) -> None:
+    shop.script.say("pay", NeedsPerson("top up", effect=Effect.NOT_STARTED), *[TimeoutError()] * 4)
+    saga_id = shop.start(business_key="tea")
+    shop.work_off()
+    assert tell(shop, saga_id)
+    ann.retry(saga_id, reason="topped up")
+    shop.work_off()
+    assert shop.recover_until_rest(saga_id, step=SETTLE_AFTER) == "COMPENSATED"
+
+    assert tell(shop, saga_id)
+
+    assert shop.status(saga_id) == "FAILED"
+    assert not tell(shop, saga_id)

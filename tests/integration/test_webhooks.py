@@ -392,3 +392,16 @@ def test_a_refund_that_the_probe_finds_accepted_waits_for_its_callback(payee: Pa
 
     assert payee.status(saga_id) == "COMPLETED"
     assert payee.agree()
+
+
+def test_an_event_that_says_something_else_the_next_time_is_taken_and_left(payee: Payee) -> None:
+    payment = payee.payment("wechat")
+    saga_id = payee.accepted(payment)
+
+    heard = [
+        payee.tell(payment, saga_id, status, event=event)
+        for status, event in [("SUCCESS", "one"), ("CLOSED", "one"), ("SUCCESS", "x" * 5000)]
+    ]
+
+    assert heard == [TAKEN["wechat"]] * 3
+    assert len(payee.ask("SELECT * FROM saga_signal")) == 1
