@@ -16,6 +16,8 @@ _DOUBTED = frozenset({Effect.UNKNOWN, Effect.COMPENSATION_FAILED})
 
 
 def failed(saga: Saga[Any] | None, row: Row) -> Iterator[str]:
+    if row.failed_from is Status.RUNNING and row.effect(row.step) is Effect.DONE:
+        yield f"{row.step} took effect after all, which came to light since"
     yield f"a person must decide: {row.error_message or 'nobody wrote down about what'}"
     if row.failed_from is Status.COMPENSATING:
         yield f"it was going back {because(saga, row)}"

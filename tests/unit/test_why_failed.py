@@ -144,3 +144,12 @@ def test_what_is_told_is_allowed_and_what_is_not_says_why(
             again = decide(trip, row, Intervened(what=Intervention.RETRY))
             assert isinstance(again, Reopen)
             assert ("under a new key" in told) == again.new_key
+
+
+def test_what_came_to_light_since_it_failed_is_told_first() -> None:
+    row = failed("trip.pay", effects={**UNSURE, "trip.pay": Effect.DONE})
+
+    assert why(trip, row).startswith(
+        "trip.pay took effect after all, which came to light since; "
+        "a person must decide: find out what happened"
+    )
