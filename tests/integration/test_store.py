@@ -50,6 +50,7 @@ WRITES: dict[str, Write] = {
         *(c, replace(row, attempt=1), note),
         what=WaitingFor.SIGNAL,
         signal="paid",
+        reason=None,
         effects={},
         after=SECOND,
         called=True,
