@@ -41,7 +41,9 @@ def told(page: str) -> Iterator[tuple[str, str]]:
 def pattern(shown: str) -> str:
     """What is shown as a pattern: any time for a time, anything for an ellipsis."""
     anywhere = re.escape(" ".join(shown.split())).replace("…", ".*?")
-    return re.sub(r"\d+:\d\d:\d\d", r"\\d+:\\d\\d:\\d\\d", anywhere)
+    # A time of another day, such as shortly before midnight, is told with its date.
+    any_time = r"(?:\\d+-\\d\\d-\\d\\d )?\\d+:\\d\\d:\\d\\d"
+    return re.sub(r"\d+:\d\d:\d\d", any_time, anywhere)
 
 
 def run(page: str, folder: Path, data: Path) -> str:
