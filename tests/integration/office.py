@@ -1,9 +1,11 @@
 """An office where refunds are worked by hand, and a provider whose books a test may write."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,6 +34,7 @@ TABLES = (
 )
 STEP = "payment_refund.call_provider_refund"
 FULL = 100_00
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "reconcile-refunds.md"
 
 
 @dataclass
@@ -147,13 +150,10 @@ class Office(ByHand):
         )
 
     def book(self, saga_id: UUID) -> None:
-        """What a person writes who books a refund by hand."""
-        self.execute(
-            "INSERT INTO refunds (refund_no, payment_id, amount_minor, reason, answer) SELECT "
-            ":key, id, :amount, 'by hand', '{}' FROM payments; UPDATE payments SET "
-            "refunded_minor = :amount, status = 'refunded'",
-            {"key": key(saga_id), "amount": FULL},
-        )
+        """What a person writes who books a refund by hand, as the page says."""
+        [by_hand] = re.findall(r"BEGIN;\n(.*?)COMMIT;", PAGE.read_text(), flags=re.DOTALL)
+        payment_id = self.row(saga_id)["state"]["payment_id"]
+        self.execute(by_hand.replace("NUMBER", key(saga_id)).replace("PAYMENT", payment_id))
 
 
 def key(saga_id: UUID, generation: int = 1) -> IdempotencyKey:
