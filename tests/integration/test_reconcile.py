@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -17,12 +18,18 @@ from gateways.payments import (
     RefundRequest,
     RefundStatus,
 )
-from gateways.payments.accounts import AlipayAccount, WechatPayAccount
+from gateways.payments.accounts import (
+    AccountFaulty,
+    AlipayAccount,
+    Fault,
+    WechatPayAccount,
+)
 from gateways.payments.alipay import AlipayGateway
 from gateways.payments.wechat import WechatPayGateway
 from models import Payment
 from saga import Outcome, connect
 from saga.cli.errors import UsageError
+from tasks.doors import NoSuchDoor
 from tests.integration.crashes.sandbox import Sandbox, open_sandbox
 from tests.integration.office import FULL, STEP, Office, key
 from tests.integration.test_cli import NOBODY, Shell, environment
@@ -351,6 +358,31 @@ def test_a_provider_that_is_silent_is_no_difference_and_asked_again(
     office.let_pass(3 * DAY)
     assert office.run().checked == 3, "what was asked in vain is due however old it is"
     assert by_wallet is not None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NoSuchDoor("no provider"),
+        AccountFaulty([Fault("WECHATPAY_MCHID", "is missing", "set it")]),
+    ],
+)
+def test_a_method_that_is_not_set_up_is_told_once_and_is_not_answered(
+    office: Office, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    for _ in range(2):
+        office.completed()
+
+    def closed(method: str) -> PaymentGateway:
+        assert method == "wechat"
+        raise fault
+
+    monkeypatch.setattr(office, "door", closed)
+    with structlog.testing.capture_logs() as logged:
+        done = office.run()
+
+    assert (done.checked, done.not_answered) == (0, 2)
+    assert [line["why"] for line in logged] == [f"wechat is not set up here: {fault}"]
 
 
 def test_those_that_are_asked_in_vain_keep_nobody_waiting(office: Office) -> None:

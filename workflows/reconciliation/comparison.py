@@ -22,8 +22,8 @@ MEANING = {
 }
 
 ADVICE = {
-    Difference.NOT_BOOKED: "book it by hand, then resolve its saga as done if that is FAILED; or "
-    "get the money back, then resolve it as not done",
+    Difference.NOT_BOOKED: "book it by hand, or get the money back; if its saga is FAILED, then "
+    "resolve it as done, or as not done",
     Difference.REFUNDED_TWICE: "ask the customer for the second one, or book the loss",
     Difference.NOT_REFUNDED: "look at the provider's own pages; refund again, or correct the "
     "payment",

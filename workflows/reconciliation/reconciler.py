@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gateways.payments import NumberReused, PaymentGateway
+from gateways.payments.accounts import AccountFaulty
 from saga import Engine, SagaError, Status
 from saga.database import is_away
-from tasks.doors import payment_gateway
+from tasks.doors import NoSuchDoor, payment_gateway
 from workflows.reconciliation import checks
 from workflows.reconciliation.comparison import Answer, Finding, Ours, compare
 
@@ -143,6 +144,17 @@ class Reconciler:
         theirs: dict[str, Answer] = {}
         try:
             gateway = self._door(ours.method)
+        except (NoSuchDoor, AccountFaulty) as error:
+            # Told once: no other refund of the method can be asked about in this pass.
+            silent[ours.method] = _SILENT
+            log.warning(
+                "not set up to ask the provider",
+                method=ours.method,
+                why=f"{ours.method} is not set up here: {error}",
+            )
+            self._asked_in_vain(ours)
+            return None
+        try:
             for key in ours.keys:
                 theirs[key] = _answer(gateway, key, payment_no=ours.payment_no)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was learnt
@@ -153,11 +165,14 @@ class Reconciler:
                 method=ours.method,
                 why=f"{type(error).__name__}: {error}",
             )
-            with Session(self._engine.database) as session, session.begin():
-                checks.note_asked(session, ours)
+            self._asked_in_vain(ours)
             return None
         silent[ours.method] = 0
         return theirs
+
+    def _asked_in_vain(self, ours: Ours) -> None:
+        with Session(self._engine.database) as session, session.begin():
+            checks.note_asked(session, ours)
 
     def _tell(self, ours: Ours, findings: Iterable[Finding]) -> tuple[bool, list[Finding]]:
         """Tell the saga of each success that it gave up; what it knew, a person has dealt with."""
