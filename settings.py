@@ -52,6 +52,27 @@ class Settings(BaseSettings):
 
     payment_reconcile_seconds: float = Field(300, gt=0)
 
+    staging_folder: str | None = None
+    object_store_folder: str | None = None
+    object_store_bucket: str | None = None
+    object_store_endpoint: str | None = None
+    object_store_region: str | None = None
+    object_store_access_key_id: str | None = None
+    object_store_secret_access_key: SecretStr | None = None
+    object_store_secret_access_key_file: str | None = None
+    object_link_seconds: float = Field(900, gt=0)
+
+    app_upload_timeout_seconds: float = Field(600, gt=0)
+    app_upload_call_timeout_seconds: float = Field(240, gt=0)
+    app_upload_first_retry_seconds: float = Field(2, gt=0)
+    app_upload_stall_seconds: float = Field(30, gt=0)
+    app_notify_url: str | None = None
+    app_notify_secret: SecretStr | None = None
+    app_notify_secret_file: str | None = None
+    app_sweep_grace_seconds: float = Field(86400, gt=0)
+    app_sweep_seconds: float = Field(3600, gt=0)
+    app_tidy_seconds: float = Field(10, gt=0)
+
     @cached_property
     def reconcile_every(self) -> timedelta:
         return timedelta(seconds=self.payment_reconcile_seconds)

@@ -1,5 +1,8 @@
 """The business tables, and each saga's typed state."""
 
+from models.app_upload_state import AppUploadState
+from models.application import Application, ApplicationStatus
+from models.application_view import ApplicationView
 from models.base import Base
 from models.money import decimal_text
 from models.order import Order, OrderStatus
@@ -11,6 +14,10 @@ from models.refund_notified import RefundNotified
 from models.refund_state import RefundState
 
 __all__ = [
+    "AppUploadState",
+    "Application",
+    "ApplicationStatus",
+    "ApplicationView",
     "Base",
     "Difference",
     "Order",
