@@ -53,6 +53,8 @@ class SagaApp:
     ``migrate`` brings the database that ``DATABASE_URL`` names to the newest schema and may be
     called at any time and twice; ``pending_migrations`` names those that it would apply.
     ``findings`` is what the application's own health comes to, for ``saga doctor``.
+    ``environment`` is for every process of the stack that ``saga up`` starts, and for commands on
+    it, where their starter's does not say otherwise; ``{data}`` is filled in.
     """
 
     celery: Celery
@@ -64,4 +66,5 @@ class SagaApp:
     api_target: str | None = None
     producers: Mapping[str, Producer] = field(default_factory=dict)
     processes: Sequence[ExtraProcess] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     commands: Callable[[typer.Typer], None] | None = None

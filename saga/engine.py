@@ -82,19 +82,21 @@ class Engine:
         saga_id: UUID | None = None,
         metadata: Mapping[str, Any] | None = None,
         actor: str | None = None,
+        asked: BaseModel | None = None,
     ) -> Started:
         """Start a saga inside the caller's own transaction; it is published after the commit.
 
-        The same idempotency key with the same state gives the same saga again. When the broker is
-        away the saga is started all the same, and recovery publishes it. Raises
-        IdempotencyKeyReused, BusinessKeyTaken, a StartError when another saga has ``saga_id``, or
-        DefinitionError for a saga that this engine was not given.
+        The same idempotency key with the same state gives the same saga again; or with the same
+        ``asked``, where a state is never the same twice. When the broker is away the saga is
+        started all the same, and recovery publishes it. Raises IdempotencyKeyReused,
+        BusinessKeyTaken, a StartError when another saga has ``saga_id``, or DefinitionError for a
+        saga that this engine was not given.
         """
         if not self.registry.knows(saga):
             raise DefinitionError(saga.name, ["this engine was not given it; see Engine(sagas=…)"])
         connection = session.connection()
         values = state.model_dump(mode="json")
-        digest = _digest(values)
+        digest = _digest((asked or state).model_dump(mode="json"))
         while True:
             # Whoever holds a key may come to rest between our two statements: then try again.
             before = self._earlier(connection, saga, digest, idempotency_key, business_key)
@@ -132,13 +134,14 @@ class Engine:
         *,
         idempotency_key: str | None,
         business_key: str | None,
+        asked: BaseModel | None = None,
     ) -> Started | None:
-        """The saga that this idempotency key and state started before, if any.
+        """The saga that this idempotency key, and state or ``asked``, started before, if any.
 
         For producers that check more than keys, before they do; ``start`` asks it again under any
         race. Raises IdempotencyKeyReused, or BusinessKeyTaken when another saga is at work.
         """
-        digest = _digest(state.model_dump(mode="json"))
+        digest = _digest((asked or state).model_dump(mode="json"))
         connection = session.connection()
         return self._earlier(connection, saga, digest, idempotency_key, business_key)
 

@@ -1,6 +1,6 @@
 """Puts the HTTP face together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
@@ -23,20 +23,27 @@ def create_app(
     api_key: str | None,
     routers: Iterable[APIRouter] = (),
     webhooks: Iterable[APIRouter] = (),
+    large_bodies: Mapping[str, int] | None = None,
     pending_migrations: PendingMigrations = lambda _connection: (),
     title: str = "celery-sagas",
 ) -> FastAPI:
     """An ASGI application with the engine's routes and ``routers``.
 
     Without an ``api_key`` every protected route answers 401; ``webhooks`` are open, as who calls
-    them proves otherwise who they are; their paths have no parameters. ``pending_migrations`` are
+    them proves otherwise who they are; their paths have no parameters. ``large_bodies`` gives how
+    many bytes a POST on a path may have, where that is more than usual. ``pending_migrations`` are
     the application's own, as in SagaApp; ``/readyz`` says no while there are any.
     """
     app = FastAPI(title=title, separate_input_output_schemas=False)
     webhooks = list(webhooks)
     routes = (route for hooks in webhooks for route in hooks.routes)
     called = {route.path for route in routes if isinstance(route, Route)}
-    app.add_middleware(Guard, api_key=api_key, open_paths={*health.PATHS, *called})
+    app.add_middleware(
+        Guard,
+        api_key=api_key,
+        open_paths={*health.PATHS, *called},
+        large_bodies=large_bodies or {},
+    )
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
     own = (module.router(engine) for module in (sagas, interventions, signals, pauses))

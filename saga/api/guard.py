@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import uuid4
 
 import structlog
@@ -20,14 +20,23 @@ LARGEST_BODY = 1_000_000
 class Guard:
     """Asks for the key, everywhere but on the open paths; without a key set, nobody gets in.
 
-    Bodies over ``LARGEST_BODY`` bytes are refused, announced or not. An error that nobody expected
+    Bodies over ``LARGEST_BODY`` bytes are refused, announced or not; a POST on a path of
+    ``large_bodies`` may have as many as that says. An error that nobody expected
     is logged under the request's id and told without any of it.
     """
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, open_paths: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        api_key: str | None,
+        open_paths: Collection[str],
+        large_bodies: Mapping[str, int],
+    ) -> None:
         self._app = app
         self._key = _digest(api_key) if api_key else None
         self._open_paths = frozenset(open_paths)
+        self._large_bodies = dict(large_bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,10 +72,11 @@ class Guard:
             await send(message)
 
         try:
+            most = self._most(scope)
             announced = headers.get("content-length", "")
-            if announced.isdecimal() and int(announced[:20]) > LARGEST_BODY:
-                raise _too_large()  # noqa: TRY301
-            await self._app(scope, _bounded(receive), watched)
+            if announced.isdecimal() and int(announced[:20]) > most:
+                raise _too_large(most)  # noqa: TRY301
+            await self._app(scope, _bounded(receive, most), watched)
         except HTTPException as refusal:
             answer = problem(refusal.status_code, refusal.detail, headers=refusal.headers)
             await answer(scope, receive, watched)
@@ -78,24 +88,29 @@ class Guard:
             answer = problem(500, "something went wrong on our side; it has been written down")
             await answer(scope, receive, watched)
 
+    def _most(self, scope: Scope) -> int:
+        """How many bytes the request's body may have."""
+        usual = LARGEST_BODY
+        return self._large_bodies.get(scope["path"], usual) if scope["method"] == "POST" else usual
 
-def _bounded(receive: Receive) -> Receive:
-    """The request's body up to the limit; one that is longer ends in 413."""
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """The request's body up to ``most`` bytes; one that is longer ends in 413."""
     taken = 0
 
     async def bounded() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > LARGEST_BODY:
-            raise _too_large()
+        if taken > most:
+            raise _too_large(most)
         return message
 
     return bounded
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"the body may have at most {LARGEST_BODY} bytes")
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"the body may have at most {most} bytes")
 
 
 def _digest(key: str) -> bytes:

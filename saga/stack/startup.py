@@ -153,6 +153,9 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process]]:
         "apiUrl": None,
     }
     bare = Ground(project=plan.project, data=plan.data, environment={})
+    for name, text in app.environment.items():
+        told[name] = os.environ.get(name) or text.replace("{data}", str(plan.data))
+        os.environ[name] = told[name]
     own = [extra for extra in app.processes if not os.environ.get(extra.url_variable)]
     for extra in own:
         bare.take_port(extra.name)

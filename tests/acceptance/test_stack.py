@@ -66,6 +66,7 @@ def commands(root: typer.Typer) -> None:
         connect()
         told = {"database": "DATABASE_URL", "sandbox": "SANDBOX_URL", "api": "SAGA_API_URL"}
         told |= {"account": "SHOP_ACCOUNT", "key": "SHOP_KEY_FILE"}
+        told |= {"goods": "SHOP_GOODS", "currency": "SHOP_CURRENCY"}
         print_json({name: os.environ[variable] for name, variable in told.items()})
 
 
@@ -74,6 +75,7 @@ saga_app = SagaApp(
     engine=None,  # type: ignore[arg-type]
     migrate=migrate,
     celery_target="shop:celery",
+    environment={"SHOP_GOODS": "{data}/goods", "SHOP_CURRENCY": "none"},
     api_target="shop:create_app",
     commands=commands,
     processes=[
@@ -130,7 +132,7 @@ def environment() -> dict[str, str]:
     """Give an environment as a fresh shell has it, in which ``saga`` can be imported."""
     ours = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
-    real = {"SHOP_ACCOUNT": "https://real.test/account"}
+    real = {"SHOP_ACCOUNT": "https://real.test/account", "SHOP_CURRENCY": "CNY"}
     return clean | {"PYTHONPATH": str(Path(__file__).parents[2])} | real
 
 
@@ -279,6 +281,8 @@ def test_the_applications_commands_find_the_stack_of_the_folder(shop: Shop) -> N
         "api": stack["apiUrl"],
         "account": f"{stack['sandboxUrl']}/account",
         "key": f"{stack['dataFolder']}/key",
+        "goods": f"{stack['dataFolder']}/goods",
+        "currency": "CNY",
     }
     assert json.loads(named.stdout) == json.loads(done.stdout)
     assert "where" in shop.saga("--help").stdout

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from httpx import Client, Response
 from sqlalchemy import Connection, text
 from sqlalchemy import Engine as Database
@@ -405,6 +405,29 @@ def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client, payme
     chunks = iter([body[:500_000], body[500_000:]])
     response = client.post(f"/api/billing/payments/{payment}/refund", content=chunks)
     assert_problem(response, 413)
+
+
+def test_a_larger_body_is_taken_where_the_application_says_so_and_nowhere_else(
+    database: Database,
+) -> None:
+    most = 2_000_000
+    engine = Engine(database=database, sagas=[refund], publisher=Broker())
+    app = create_engine_app(engine, api_key=KEY, large_bodies={"/echo": most})
+
+    @app.post("/echo")
+    @app.put("/echo")
+    async def echo(request: Request) -> int:
+        return len(await request.body())
+
+    body = b"x" * most
+    with served(app) as address, calling(address, KEY) as client:
+        assert client.post("/echo", content=body).json() == most
+        for refused in (
+            client.post("/echo", content=body + b"x"),
+            client.post("/echo", content=iter([body, b"x"])),
+            client.put("/echo", content=body),
+        ):
+            assert_problem(refused, 413)
 
 
 ODD_IDS = [

@@ -4,9 +4,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
@@ -194,6 +196,26 @@ def test_the_same_idempotency_key_with_another_input_is_an_error(shop: Shop) -> 
 
     assert reused.value.saga_id == first.saga_id
     assert count(shop) == 1
+
+
+def test_an_idempotency_key_is_compared_by_what_was_asked_where_a_state_is_never_the_same(
+    shop: Shop,
+) -> None:
+    class Asked(BaseModel):
+        text: str
+
+    def start(state: Order, text: str) -> Started:
+        with Session(shop.database) as session, session.begin():
+            asked, key = Asked(text=text), "k"
+            keys: dict[str, Any] = {"idempotency_key": key, "business_key": None, "asked": asked}
+            before = shop.engine.earlier(session, shop.saga, state, **keys)
+            return before or shop.engine.start(session, shop.saga, state, **keys)
+
+    first = start(TEA, "something hot")
+
+    assert start(RICE, "something hot").saga_id == first.saga_id
+    with pytest.raises(IdempotencyKeyReused):
+        start(TEA, "something cold")
 
 
 def test_a_business_key_belongs_to_one_open_saga(shop: Shop) -> None:
