@@ -43,7 +43,7 @@ register(celery, engine)
 
 def expect_doors(**_: object) -> None:
     """End this process, with all that is wrong, unless it could refund as the settings say."""
-    from gateways.payments.accounts import AccountFaulty
+    from gateways.account import AccountFaulty
     from tasks import doors
 
     try:

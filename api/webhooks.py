@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from gateways.account import AccountFaulty
 from gateways.payments import CallbackRejected
-from gateways.payments.accounts import AccountFaulty
 from saga import Engine
 from tasks.doors import NoSuchDoor, payment_gateway
 from workflows.refund_callbacks import take_notice

@@ -9,7 +9,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from gateways.payments.accounts import AccountFaulty, AlipayAccount, WechatPayAccount, is_open
+from gateways.account import AccountFaulty, is_open
+from gateways.payments.accounts import AlipayAccount, WechatPayAccount
 from saga.doctor import Finding
 from settings import settings
 from tasks import doors

@@ -5,6 +5,7 @@
 
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateways.payments import PaymentGateway
@@ -13,10 +14,15 @@ from saga import connect
 from settings import settings
 
 if TYPE_CHECKING:
-    from gateways.payments.accounts import AlipayAccount, Fault, WechatPayAccount
+    from gateways.account import Fault
+    from gateways.notices import Notices
+    from gateways.objects import ObjectStore
+    from gateways.payments.accounts import AlipayAccount, WechatPayAccount
+    from gateways.staging import Staging
 
 # A gateway gives up a little before its step is told to, so that its own error is recorded.
 _EARLIER = 0.9
+_NOTICE_TIMEOUT = timedelta(seconds=10)
 PROVIDERS = {"wechat": "WECHATPAY_", "alipay": "ALIPAY_"}
 """How the settings of a payment method's provider begin."""
 
@@ -76,7 +82,7 @@ def notify_url(method: str) -> str | None:
 
 def api_url_faults() -> "list[Fault]":
     """What is wrong with where providers are to call back."""
-    from gateways.payments.accounts import Fault, is_address
+    from gateways.account import Fault, is_address
 
     url = settings.saga_api_url
     if url is None:
@@ -106,7 +112,7 @@ def check() -> None:
 
     What needs no fault is made: a worker's processes then have it from before their fork.
     """
-    from gateways.payments.accounts import AccountFaulty
+    from gateways.account import AccountFaulty
 
     faults = api_url_faults()
     for method in PROVIDERS:
@@ -117,3 +123,51 @@ def check() -> None:
             faults += faulty.faults
     if faults:
         raise AccountFaulty(faults)
+
+
+@lru_cache
+def object_store() -> "ObjectStore":
+    """Where applications are kept. Raises NoSuchDoor, which says what to set, or AccountFaulty."""
+    timeout = timedelta(seconds=settings.app_upload_call_timeout_seconds * _EARLIER)
+    from gateways.objects.accounts import BucketAccount
+
+    given = settings.account("OBJECT_STORE_")
+    given.pop("OBJECT_STORE_FOLDER", None)  # where there is no bucket
+    account = BucketAccount.read(given)
+    if account is not None:
+        from gateways.objects.bucket import BucketStore
+
+        return BucketStore(account, timeout)
+    if settings.object_store_folder is not None:
+        from gateways.objects.folder import FolderStore
+
+        return FolderStore(Path(settings.object_store_folder))
+    raise NoSuchDoor(
+        "no object store is set up: set OBJECT_STORE_BUCKET, or OBJECT_STORE_FOLDER, as "
+        "docs/reference/settings.md says"
+    )
+
+
+@lru_cache
+def staging() -> "Staging":
+    """Where files wait for their upload. Raises NoSuchDoor, which says what to set."""
+    from gateways.staging import Staging
+
+    if settings.staging_folder is None:
+        raise NoSuchDoor(
+            "no staging is set up: set STAGING_FOLDER to a folder that the API and all workers see"
+        )
+    return Staging(Path(settings.staging_folder))
+
+
+@lru_cache
+def notices() -> "Notices | None":
+    """Who is told of new versions; None if nobody is. Raises AccountFaulty."""
+    url, secret = settings.app_notify_url, settings.app_notify_secret
+    if url is None:
+        return None
+    from gateways.notices import Notices
+
+    return Notices(
+        url, "" if secret is None else secret.get_secret_value(), timeout=_NOTICE_TIMEOUT
+    )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from gateways.account import AccountFaulty
 from gateways.payments import (
     NumberReused,
     PersonNeeded,
@@ -15,7 +16,6 @@ from gateways.payments import (
     RefundRequest,
     RefundStatus,
 )
-from gateways.payments.accounts import AccountFaulty
 from models import (
     Order,
     OrderStatus,

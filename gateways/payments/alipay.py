@@ -16,7 +16,8 @@ from alipay import AliPay
 from alipay.exceptions import AliPayException, AliPayValidationError
 from alipay.utils import AliPayConfig
 
-from gateways.payments.accounts import AlipayAccount, is_loopback
+from gateways.account import is_loopback
+from gateways.payments.accounts import AlipayAccount
 from gateways.payments.codes import ALIPAY, ALIPAY_GATEWAY, Code, Meaning, error
 from gateways.payments.gateway import (
     CallbackRejected,

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from wechatpayv3 import WeChatPay, WeChatPayType
 
-from gateways.payments.accounts import WechatPayAccount, is_loopback
+from gateways.account import is_loopback
+from gateways.payments.accounts import WechatPayAccount
 from gateways.payments.codes import WECHATPAY, Meaning, error
 from gateways.payments.gateway import (
     CallbackRejected,

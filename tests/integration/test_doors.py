@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine as Database
 
 from commands import health
+from gateways.account import AccountFaulty
 from gateways.payments import NumberReused, RefundRequest
-from gateways.payments.accounts import AccountFaulty
 from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.merchant import environment
 from gateways.payments.wallet import WalletGateway

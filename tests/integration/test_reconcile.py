@@ -13,17 +13,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from commands.reconcile import reconcile
+from gateways.account import AccountFaulty, Fault
 from gateways.payments import (
     PaymentGateway,
     RefundRequest,
     RefundStatus,
 )
-from gateways.payments.accounts import (
-    AccountFaulty,
-    AlipayAccount,
-    Fault,
-    WechatPayAccount,
-)
+from gateways.payments.accounts import AlipayAccount, WechatPayAccount
 from gateways.payments.alipay import AlipayGateway
 from gateways.payments.wechat import WechatPayGateway
 from models import Payment

@@ -6,13 +6,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateways.payments.accounts import (
-    AccountFaulty,
-    AlipayAccount,
-    WechatPayAccount,
-    is_loopback,
-    is_open,
-)
+from gateways.account import AccountFaulty, is_loopback, is_open
+from gateways.payments.accounts import AlipayAccount, WechatPayAccount
 from tests.unit.wire import APIV3_KEY, APP_ID, MCHID, PUBLIC_KEY_ID, private_pem, public_pem
 
 

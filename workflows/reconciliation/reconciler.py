@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from gateways.account import AccountFaulty
 from gateways.payments import NumberReused, PaymentGateway
-from gateways.payments.accounts import AccountFaulty
 from saga import Engine, SagaError, Status
 from saga.database import is_away
 from tasks.doors import NoSuchDoor, payment_gateway
