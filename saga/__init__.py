@@ -21,7 +21,7 @@ from saga.errors import (
 )
 from saga.operator import Acted, Operator
 from saga.position import Outcome, Status
-from saga.retry import PollPolicy, RetryPolicy
+from saga.retry import PollPolicy, RetryPolicy, skip
 from saga.task import (
     CannotTell,
     DidNotHappen,
@@ -89,6 +89,7 @@ __all__ = [
     "pivot",
     "probe",
     "retriable",
+    "skip",
     "sleep_until",
     "transactional",
     "transactional_compensation",

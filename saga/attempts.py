@@ -5,7 +5,7 @@ from typing import Any
 
 # Kinds of events that tell of an attempt without a call to another system.
 TRIED = frozenset(
-    {"attempt_counted", "attempt_failed", "step_done", "completed"}
+    {"attempt_counted", "attempt_failed", "step_done", "step_skipped", "completed"}
     # A step's last attempt is told by what became of its saga.
     | {"compensating", "compensated", "timed_out", "failed"}
 )

@@ -54,6 +54,9 @@ _SETTLE_PAUSE = 0.2
 _LONGEST_SETTLE_PAUSE = 2.0
 _MOST_SETTLE_FAILURES = 2
 
+# After an event of these kinds the chain that brought it goes on.
+_GOES_ON = frozenset({"step_done", "step_skipped", "step_compensated"})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -204,7 +207,7 @@ class Call:
         """Either an earlier try landed and only its answer was lost, or the claim was."""
         settled = queries.has_settled(connection, self.saga_id, token=token)
         if settled is not None:
-            return Next() if settled in {"step_done", "step_compensated"} else Park()
+            return Next() if settled in _GOES_ON else Park()
         late = _took_effect(answer.event) and self.place.kind is Kind.ACTION
         row = queries.lock(connection, self.saga_id) if late else None
         saga = self.runtime.registry.find(row.saga_type, row.definition_version) if row else None

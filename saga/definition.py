@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeAlias
 from saga import retry as policies
 from saga import soundness
 from saga.errors import DefinitionError
-from saga.retry import PollPolicy, RetryPolicy
+from saga.retry import PollPolicy, RetryPolicy, Skip
 from saga.role import Role
 from saga.task import (
+    Effect,
     External,
     ExternalCompensation,
     IdempotencyKey,
@@ -47,7 +48,8 @@ class Step(Generic[S]):
     provider's "did not happen" is believed (None: call timeout + 30 s); ``probe_for`` is how long
     a provider that cannot tell is asked before a person must decide. ``poll`` spaces the questions
     for the final word of what was accepted. ``vouched`` gives the state that the step would have
-    returned, from its key, when a person vouches that it took effect.
+    returned, from its key, when a person vouches that it took effect. ``give_up`` says what becomes
+    of the saga when the step is given up; None: what its role says.
     """
 
     action: Action[S]
@@ -61,6 +63,7 @@ class Step(Generic[S]):
     compensation_retry: RetryPolicy = policies.COMPENSATION
     poll: PollPolicy = policies.POLL
     vouched: Vouched[S] | None = None
+    give_up: Skip | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +72,15 @@ class Step(Generic[S]):
     @property
     def is_external(self) -> bool:
         return isinstance(self.action, External)
+
+    @property
+    def is_skippable(self) -> bool:
+        """Whether its saga goes on without it when it is given up."""
+        return self.give_up is not None
+
+    def is_skipped(self, effect: Effect) -> bool:
+        """Whether a saga that is past this step, and knows ``effect`` of it, has skipped it."""
+        return self.is_skippable and effect in {Effect.NOT_DONE, Effect.UNKNOWN}
 
     @property
     def runnable_compensation(self) -> Compensation[S] | None:
@@ -158,10 +170,13 @@ def retriable(
     timeout: timedelta | None = None,
     poll: PollPolicy = policies.POLL,
     vouched: Vouched[S] | None = None,
+    give_up: Skip | None = None,
 ) -> Step[S]:
-    """A step after the pivot; when its retries are used up, a person decides.
+    """A step after the pivot; when it is given up, a person decides.
 
-    Its compensation runs only when a person orders it.
+    ``give_up=skip``: then the saga goes on without it instead, and what comes later must bear that.
+    Given up is what was refused, used up its retries, waited in vain for a signal, or asked for a
+    person. Its compensation runs only when a person orders it.
     """
     return Step(
         action=action,
@@ -171,6 +186,7 @@ def retriable(
         timeout=_limit(action, timeout),
         poll=poll,
         vouched=vouched,
+        give_up=give_up,
     )
 
 
@@ -218,9 +234,17 @@ class Saga(Generic[S]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes exactly when names, order, roles, compensations, probes or signals change."""
+        """Changes exactly when names, order, roles, compensations, probes or signals change.
+
+        So it does when a step becomes skippable, or is so no more: what comes later must bear that.
+        """
         shape = [
-            [step.role, *(work.name for work in step.works()), type(step.compensation).__name__]
+            [
+                step.role,
+                *(work.name for work in step.works()),
+                type(step.compensation).__name__,
+                *(["skip"] if step.is_skippable else []),
+            ]
             for step in self.steps
         ]
         waited_for = [sorted(signal.name for signal in self.signals)] if self.signals else []

@@ -12,17 +12,30 @@ Effects: TypeAlias = Mapping[str, Effect]
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """The step was given up, ``why``, and its saga goes on without it.
+
+    ``effect`` is what is known of it from now on: not done, or unknown.
+    """
+
+    why: str
+    effect: Literal[Effect.NOT_DONE, Effect.UNKNOWN]
+
+
+@dataclass(frozen=True)
 class Advance:
-    """The step is done; ``to`` comes next."""
+    """The step is done, or ``skipped``; ``to`` comes next."""
 
     to: str
+    skipped: Skipped | None = None
 
 
 @dataclass(frozen=True)
 class Complete:
-    """The last step is done. ``effects`` is what a person vouched for beyond it."""
+    """The last step is done, or ``skipped``. ``effects`` is what a person vouched for beyond it."""
 
     effects: Effects = field(default_factory=dict)
+    skipped: Skipped | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from saga.moves import (
     Rest,
     Resume,
     Retry,
+    Skipped,
     Stop,
     TakeIn,
     WaitFor,
@@ -40,10 +41,10 @@ def _words(  # noqa: PLR0912 - one line a move
     saga: Saga[Any], at: Position, move: Move
 ) -> str:
     match move:
-        case Advance(to):
-            return f"{to} comes next"
-        case Complete():
-            return f"the saga is {Status.COMPLETED}"
+        case Advance(to, skipped):
+            return f"{_skipped(skipped)}{to} comes next"
+        case Complete(skipped=skipped):
+            return f"{_skipped(skipped)}the saga is {Status.COMPLETED}"
         case Retry():
             return f"retry {at.attempt} follows"
         case Dispatch(overdue=overdue):
@@ -73,6 +74,10 @@ def _words(  # noqa: PLR0912 - one line a move
         case Note() | Keep():
             return "it is written down"
     assert_never(move)
+
+
+def _skipped(skipped: Skipped | None) -> str:
+    return "it is skipped, and " if skipped else ""
 
 
 def _alarmed(*, overdue: bool) -> str:

@@ -52,6 +52,13 @@ class PollPolicy:
         return self.waits[min(polls, len(self.waits) - 1)]
 
 
+@dataclass(frozen=True)
+class Skip:
+    """What is given up is passed over: its saga goes on without it."""
+
+
+skip = Skip()
+
 STEP = RetryPolicy()
 COMPENSATION = RetryPolicy(retries=10, longest=timedelta(minutes=10))
 LOOK = RetryPolicy(retries=10, first=timedelta(seconds=5), longest=timedelta(minutes=10))

@@ -66,5 +66,7 @@ def _faults_of_step(step: "Step[Any]") -> Iterator[str]:
         yield f"{step.name}: its timeout must be longer than nothing"
     if step.role is Role.COMPENSATABLE and step.compensation is None:
         yield f"{step.name}: a compensatable step needs a compensation (or nothing_to_compensate)"
+    if step.is_skippable and step.role is not Role.RETRIABLE:
+        yield f"{step.name}: only a retriable step can be skipped when it is given up"
     if step.probe is not None and not step.is_external:
         yield f"{step.name}: a transactional step needs no probe, the database knows"

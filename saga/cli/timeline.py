@@ -72,8 +72,13 @@ def _outcome(  # noqa: PLR0912 - one line a kind
         case "attempt_started":
             task = detail.get("task", event["step"])
             return "calls" if task == event["step"] else f"calls {short(task, saga_type)}"
+        case "progress":
+            return _so_far(detail)
         case "step_done":
-            return f"done{_found(detail)}"
+            return f"done{_found(detail)}{_in_all(detail)}"
+        case "step_skipped":
+            end = "; the saga is COMPLETED" if detail.get("completed") else ""
+            return f"skipped, as it {detail.get('reason')}{error}{end}"
         case "accepted":
             sooner = f", or when the signal {detail['signal']} comes" if "signal" in detail else ""
             said = f"{_reason(detail)}{_found(detail)}"
@@ -131,6 +136,8 @@ _PLAIN = {
     "stopping": "is to stop once the call in hand has ended",
 }
 
+_SIZES = ((2**30, "GB"), (2**20, "MB"), (2**10, "KB"))
+
 _REASONS = {
     "refused": "refused; the saga goes back",
     "gave_up": "gave up; the saga goes back",
@@ -143,6 +150,19 @@ _REASONS = {
 def _wait(detail: Mapping[str, Any]) -> str:
     seconds = detail.get("again_seconds", detail.get("after_seconds", 0))
     return duration(timedelta(seconds=round(seconds) if seconds > 1 else seconds))
+
+
+def _in_all(detail: Mapping[str, Any]) -> str:
+    return f" ({_so_far(detail['progress'])})" if "progress" in detail else ""
+
+
+def _so_far(progress: Mapping[str, Any]) -> str:
+    """``63 of 200 MB``; other units than bytes as they are."""
+    done, of, unit = progress["done"], progress["of"], progress["unit"]
+    if unit != "bytes":
+        return f"{done} of {of} {unit}"
+    step, name = next(((step, name) for step, name in _SIZES if of >= 10 * step), (1, "bytes"))
+    return f"{done // step} of {of // step} {name}"
 
 
 def _reason(detail: Mapping[str, Any]) -> str:

@@ -119,6 +119,9 @@ def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Mov
         return _twice(at, step)
     if effect is Effect.DONE:
         return Note()
+    if _went_past(at, step, effect):
+        # It was skipped: its saga bears that it took effect as well as that it did not.
+        return Note(effects={step: Effect.DONE})
     went_forward = at.status is Status.RUNNING or at.failed_from is Status.RUNNING
     if effect in _WENT_BACK and not went_forward:
         if at.status is Status.COMPENSATING and at.claimed:
@@ -134,8 +137,16 @@ def late_success(at: Position, step: str, *, under_old_key: bool = False) -> Mov
         return Note(effects={step: Effect.DONE})
     if step == at.step and effect is not Effect.UNKNOWN:
         return Note(effects={step: Effect.UNKNOWN})
-    # RUNNING: the next attempt, with the same key, will find it. COMPLETED: known.
+    # The next attempt, with the same key, will find it.
     return Note()
+
+
+def _went_past(at: Position, step: str, effect: Effect) -> bool:
+    """Whether the saga went forward over the step, although that was not known to be done."""
+    if at.status is Status.COMPLETED:
+        return True
+    past = at.status is Status.RUNNING and step != at.step
+    return past and effect in {Effect.NOT_DONE, Effect.UNKNOWN}
 
 
 def _twice(at: Position, step: str) -> Move:

@@ -15,6 +15,7 @@ from saga.moves import (
     Fail,
     Move,
     Retry,
+    Skipped,
     WaitFor,
 )
 from saga.position import (
@@ -86,22 +87,20 @@ def _sticky(at: Position, effect: Effect) -> Effect:
     return at.effect(at.step) if at.effect(at.step) is Effect.UNKNOWN else effect
 
 
-def go_forward(saga: Saga[Any], at: Position) -> Move:
+def go_forward(saga: Saga[Any], at: Position, skipped: Skipped | None = None) -> Move:
     index = saga.index(at.step)
     if index < saga.pivot_index and (reason := stop_reason(at)):
         return go_back(saga, at, reason, {at.step: Effect.DONE})
     if index + 1 == len(saga.steps):
-        return Complete()
-    return Advance(to=saga.steps[index + 1].name)
+        return Complete(skipped=skipped)
+    return Advance(to=saga.steps[index + 1].name, skipped=skipped)
 
 
 def _refused(saga: Saga[Any], at: Position) -> Move:
     step = saga.step(at.step)
     reason = at.stop_reason or StopReason.REFUSED
     if step.role is Role.RETRIABLE:
-        known = at.effect(at.step)
-        effect = known if known is Effect.UNKNOWN else Effect.NOT_DONE
-        return _fail_forward(at, effect, "was refused")
+        return _give_up_forward(saga, at, _sticky(at, Effect.NOT_DONE), "was refused")
     # An accepted pivot without a probe has nobody else to tell its final word.
     is_final = step.role is Role.PIVOT and is_accepted(saga, at) and step.probe is None
     if at.effect(at.step) is Effect.UNKNOWN and not is_final:
@@ -119,6 +118,9 @@ def _person_needed(saga: Saga[Any], at: Position, said: PersonNeeded) -> Move:
         reason = stop_reason(at) if can_stop(saga, at) else at.stop_reason
         if reason is not None:
             return go_back(saga, at, reason, {at.step: effect})
+    if saga.step(at.step).is_skippable:
+        # Its author does not want the saga to stand still for it; the event has the advice.
+        return _skip(saga, at, effect, "asked for a person")
     return Fail(advice=said.advice, effects={at.step: effect})
 
 
@@ -137,8 +139,9 @@ def give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) -
     match step.role, effect:
         case Role.RETRIABLE, _:
             if at.waiting_for is WaitingFor.SIGNAL:
-                return _fail_forward(at, effect, f"waited in vain for the signal {at.signal}")
-            return _fail_forward(at, effect, f"did not succeed in {at.attempt} attempts")
+                how = f"waited in vain for the signal {at.signal}"
+                return _give_up_forward(saga, at, effect, how)
+            return _give_up_forward(saga, at, effect, f"did not succeed in {at.attempt} attempts")
         case _, Effect.UNKNOWN if step.probe is not None:
             return AskProbe(probe=step.probe.name, reason=reason)
         case Role.PIVOT, Effect.UNKNOWN:
@@ -150,9 +153,17 @@ def give_up(saga: Saga[Any], at: Position, effect: Effect, reason: StopReason) -
     return go_back(saga, at, reason, {step.name: effect})
 
 
-def _fail_forward(at: Position, effect: Effect, how: str) -> Fail:
+def _give_up_forward(saga: Saga[Any], at: Position, effect: Effect, how: str) -> Move:
+    if saga.step(at.step).is_skippable:
+        return _skip(saga, at, effect, how)
     return Fail(
         advice=f"{at.step} {how}, and past the pivot nothing goes back: find out what stands in "
         "its way",
         effects={at.step: effect},
     )
+
+
+def _skip(saga: Saga[Any], at: Position, effect: Effect, how: str) -> Move:
+    """Go on without the step: what did nothing so far will not be tried any more."""
+    doubted = effect is Effect.UNKNOWN
+    return go_forward(saga, at, Skipped(how, Effect.UNKNOWN if doubted else Effect.NOT_DONE))

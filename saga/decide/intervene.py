@@ -105,9 +105,13 @@ def _why_not_retry_failed(saga: Saga[Any], at: Position) -> str | None:
 
 
 def _missing(saga: Saga[Any], at: Position) -> str | None:
-    """The step before the one in hand of which a person found that it is not done."""
+    """The step before the one in hand of which a person found that it is not done.
+
+    What was skipped is not missed; but what was done and is taken back, is.
+    """
     for before in saga.steps[: saga.index(at.step)]:
-        if at.effect(before.name) is not Effect.DONE:
+        known = at.effect(before.name)
+        if known is not Effect.DONE and not before.is_skipped(known):
             return before.name
     return None
 

@@ -123,7 +123,8 @@ def _edges(picture: Picture) -> Iterator[str]:
     if way_back:
         for before, after in pairwise([*way_back[::-1], "compensated"]):
             yield f"    {before} -.-> {after}"
-    yield f"    step{len(picture.boxes)} -.-> failed"
+    risky = [n for n, box in enumerate(picture.boxes, start=1) if not box.is_skippable]
+    yield f"    step{risky[-1] if risky else len(picture.boxes)} -.-> failed"
 
 
 def _classes(picture: Picture) -> Iterator[str]:

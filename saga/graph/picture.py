@@ -46,6 +46,7 @@ class Box:
     effect: Effect | None = None
     activity: Activity | None = None
     tells: str = ""
+    is_skippable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +132,19 @@ def _box(saga: Saga[Any], step: Step[Any], where: Where | None) -> Box:
         name=short(step.name, saga.name),
         role=step.role,
         kind=kind(step.action),
-        limits=f"{retries(step.retry)} · timeout {duration(step.timeout)}",
+        limits=_limits(step),
+        is_skippable=step.is_skippable,
         probe=short(step.probe.name, saga.name) if step.probe else None,
         back=_back(saga, step),
         effect=where.effects.get(step.name, Effect.NOT_STARTED) if where else None,
         activity=where.activity if where and stands_here else None,
         tells=_tells(step, where) if where else "",
     )
+
+
+def _limits(step: Step[Any]) -> str:
+    limits = f"{retries(step.retry)} · timeout {duration(step.timeout)}"
+    return f"{limits} · skipped if it fails" if step.is_skippable else limits
 
 
 def _back(saga: Saga[Any], step: Step[Any]) -> Back | None:
@@ -161,6 +168,10 @@ def _tells(step: Step[Any], where: Where) -> str:
     told = []
     if where.step == step.name and where.activity is Activity.WAITING and where.waits_for:
         told.append(f"waiting for {where.waits_for}")
+    effect = where.effects.get(step.name, Effect.NOT_STARTED)
+    is_past = where.status is Status.COMPLETED or where.step != step.name
+    if is_past and step.is_skipped(effect):
+        told.append("skipped")
     tried = where.attempts.get(step.name, 0)
     if tried > 1:
         told.append(f"tried {tried} times")

@@ -140,7 +140,7 @@ def _ends(canvas: Canvas, picture: Picture, placed: list[Placed], y: float) -> f
     risky = [
         at.top + 22
         for box, at in zip(picture.boxes, placed, strict=True)
-        if box.role is Role.RETRIABLE
+        if box.role is Role.RETRIABLE and not box.is_skippable
     ] or [placed[-1].bottom - 14]
     edge = LEFT + CARD
     for start in risky[1:]:

@@ -11,11 +11,12 @@ from saga.circumstances import Circumstances, describe
 from saga.decide import can_stop
 from saga.definition import Saga
 from saga.followup import Followup, Next, Park, Publish, RetryIn
-from saga.moves import Advance, AskProbe, Complete, Retry
+from saga.moves import Advance, AskProbe, Complete, Retry, Skipped
 from saga.position import Status, WaitingFor
 from saga.routing import publication
 from saga.row import Row
-from saga.settlement.landing import landed
+from saga.settlement.landing import landed, log
+from saga.store import Record
 from saga.task import Effect
 
 # The message that waits may come a little early by another host's clock.
@@ -27,29 +28,54 @@ def _state(row: Row, by: Circumstances) -> Mapping[str, Any]:
 
 
 def complete(connection: Connection, row: Row, move: Complete, by: Circumstances) -> Followup:
-    effects = {**move.effects, row.step: Effect.DONE}
-    record = by.record("completed")
-    landed(store.complete(connection, row, record, state=_state(row, by), effects=effects))
+    skipped = move.skipped
+    record = by.record("completed") if skipped is None else _skipped(row, skipped, by, last=True)
+    landed(
+        store.complete(
+            connection,
+            row,
+            record,
+            state=_state(row, by),
+            effects={**move.effects, row.step: skipped.effect if skipped else Effect.DONE},
+            raise_epoch=_raise_epoch(row, skipped, by),
+        )
+    )
     return Next()
 
 
 def advance(
     connection: Connection, saga: Saga[Any], row: Row, move: Advance, by: Circumstances
 ) -> Followup:
-    index = saga.index(move.to)
+    index, skipped = saga.index(move.to), move.skipped
     moved = store.advance(
         connection,
         row,
-        by.record("step_done"),
+        by.record("step_done") if skipped is None else _skipped(row, skipped, by, last=False),
         state=_state(row, by),
-        effects={row.step: Effect.DONE},
+        effects={row.step: skipped.effect if skipped else Effect.DONE},
         step=move.to,
         index=index,
         max_retries=saga.steps[index].retry.retries,
+        raise_epoch=_raise_epoch(row, skipped, by),
         patience=by.timing.patience,
     )
     stands = landed(moved)
     return Next() if by.in_chain else Publish(publication(saga, stands))
+
+
+def _skipped(row: Row, skipped: Skipped, by: Circumstances, *, last: bool) -> Record:
+    """The one place that keeps the error: the row's is of the step in hand."""
+    told = {"error": row.error_message} if by.error is None and row.error_message else {}
+    completed = {"completed": True} if last else {}
+    log.warning("step skipped", saga_id=str(row.saga_id), step=row.step, why=skipped.why)
+    return by.record(
+        "step_skipped", reason=skipped.why, effect=skipped.effect.value, **told, **completed
+    )
+
+
+def _raise_epoch(row: Row, skipped: Skipped | None, by: Circumstances) -> int:
+    """A lost worker whose step is skipped may come back: what it was sent must not act."""
+    return 1 if skipped is not None and row.claimed and not by.in_chain else 0
 
 
 def retry(

@@ -71,6 +71,7 @@ _ADVANCE = transition(
     f"{UNCLAIM}, {NEXT_ATTEMPTS}, current_step = %(step)s, step_index = %(index)s, "
     "state = %(state)s::jsonb, effects = effects || %(effects)s::jsonb, "
     "max_retries = %(max_retries)s, stop_reason = NULL, error_message = NULL, "
+    "epoch = epoch + %(raise_epoch)s, "
     f"call_ended_at = NULL, overdue = false, dispatches = 1, wake_at = {WAKE}"
 )
 
@@ -86,9 +87,13 @@ def advance(
     step: str,
     index: int,
     max_retries: int,
+    raise_epoch: int,
     patience: timedelta,
 ) -> Row | None:
-    """The current step is done: stand at ``step``. The chain, or the caller, publishes it."""
+    """The current step is behind: stand at ``step``. The chain, or the caller, publishes it.
+
+    ``raise_epoch`` is 1 where a lost worker's step was given up, else 0.
+    """
     return move(
         connection,
         _ADVANCE,
@@ -99,6 +104,7 @@ def advance(
         step=step,
         index=index,
         max_retries=max_retries,
+        raise_epoch=raise_epoch,
         patience=patience,
     )
 
@@ -108,7 +114,7 @@ _COMPLETE = transition(
     "wake_at = NULL, holds_key = false, state = %(state)s::jsonb, "
     "effects = effects || %(effects)s::jsonb, "
     "waiting_for = NULL, signal = NULL, not_before = NULL, stop_reason = NULL, "
-    "error_message = NULL, failed_from = NULL"
+    "epoch = epoch + %(raise_epoch)s, error_message = NULL, failed_from = NULL"
 )
 
 
@@ -120,8 +126,9 @@ def complete(
     *,
     state: Mapping[str, Any],
     effects: Effects,
+    raise_epoch: int,
 ) -> Row | None:
-    """The last step is done."""
+    """The last step is behind. ``raise_epoch`` as for ``advance``."""
     return move(
         connection,
         _COMPLETE,
@@ -129,6 +136,7 @@ def complete(
         record,
         state=json.dumps(state),
         effects=json.dumps(effects),
+        raise_epoch=raise_epoch,
     )
 
 

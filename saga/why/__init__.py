@@ -15,7 +15,7 @@ from saga.why.background import Background, background
 from saga.why.failed import failed
 from saga.why.forward import running
 from saga.why.paused import as_if_resumed, is_paused, paused
-from saga.why.wording import when
+from saga.why.wording import all_done, when
 
 __all__ = ["Background", "background", "is_paused", "why"]
 
@@ -32,7 +32,7 @@ def _clauses(saga: Saga[Any] | None, row: Row, known: Background) -> Iterator[st
     if saga is not None and row.step not in {step.name for step in saga.steps}:
         saga = None
     if row.status is Status.COMPLETED:
-        yield f"completed at {when(row, row.completed_at)}: every step is done"
+        yield f"completed at {when(row, row.completed_at)}: {all_done(saga, row)}"
     elif row.status is Status.FAILED:
         yield from failed(saga, row)
     elif saga is None:

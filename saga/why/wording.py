@@ -6,12 +6,16 @@ from typing import Any
 from saga.definition import Saga
 from saga.position import StopReason
 from saga.row import Row
+from saga.task import Effect
 
 _REASONS = {
     StopReason.REFUSED: "was refused",
     StopReason.GAVE_UP: "did not succeed",
     StopReason.TIMEOUT: "was not done in time",
 }
+
+
+_ALL = "every step is done"
 
 
 def when(row: Row, instant: datetime | None) -> str:
@@ -37,6 +41,18 @@ def because(saga: Saga[Any] | None, row: Row) -> str:
     steps = [] if saga is None else [step.name for step in saga.steps if step.name in row.effects]
     reason = _REASONS[row.stop_reason or StopReason.GAVE_UP]
     return f"because {steps[-1] if steps else row.step} {reason}"
+
+
+def all_done(saga: Saga[Any] | None, row: Row) -> str:
+    """What a COMPLETED saga did: all of its steps, but those that were skipped."""
+    names = sorted(row.effects) if saga is None else [step.name for step in saga.steps]
+    effects = {name: row.effect(name) for name in names}
+    skipped = [
+        f"{name} ({effect.value.replace('_', ' ')})"
+        for name, effect in effects.items()
+        if effect in {Effect.NOT_DONE, Effect.UNKNOWN}
+    ]
+    return f"skipped: {', '.join(skipped)}; every other step is done" if skipped else _ALL
 
 
 def ledger(saga: Saga[Any] | None, row: Row) -> str:

@@ -27,6 +27,7 @@ from saga import (
     pivot,
     probe,
     retriable,
+    skip,
     transactional,
     transactional_compensation,
 )
@@ -89,9 +90,16 @@ class Script:
 
 
 def shop(
-    script: Script, *, version: int = 1, timeout: timedelta = timedelta(minutes=5)
+    script: Script,
+    *,
+    version: int = 1,
+    timeout: timedelta = timedelta(minutes=5),
+    skippable: frozenset[str] = frozenset(),
 ) -> Saga[Order]:
     """reserve (SQL), ship (call) → pay (call, can be asked) → book (SQL), tell (call)."""
+
+    def give_up(name: str) -> Any:
+        return skip if name in skippable else None
 
     def sql(name: str) -> Any:
         def run(state: Order, session: Session) -> Order:
@@ -161,8 +169,8 @@ def shop(
                 timeout=timedelta(seconds=5),
                 settle_after=SETTLE_AFTER,
             ),
-            retriable(sql("book")),
-            retriable(call("tell"), timeout=timedelta(seconds=5)),
+            retriable(sql("book"), give_up=give_up("book")),
+            retriable(call("tell"), timeout=timedelta(seconds=5), give_up=give_up("tell")),
         ],
     )
 

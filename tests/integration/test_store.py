@@ -33,9 +33,12 @@ WRITES: dict[str, Write] = {
         step="shop.ship",
         index=1,
         max_retries=3,
+        raise_epoch=0,
         patience=SECOND,
     ),
-    "complete": lambda c, row, note: store.complete(c, row, note, state={}, effects={}),
+    "complete": lambda c, row, note: store.complete(
+        c, row, note, state={}, effects={}, raise_epoch=0
+    ),
     "retry": lambda c, row, note: store.retry(
         *(c, row, note),
         attempt=1,

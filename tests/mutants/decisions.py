@@ -203,9 +203,9 @@ DECISIONS = (
         name="a step past the pivot that is refused goes back",
         guard="pivot rule",
         before="""    if step.role is Role.RETRIABLE:
-        known = at""",
+        return _give_up""",
         after="""    if False:
-        known = at""",
+        return _give_up""",
         killed_by=tests(
             "unit/test_decide_giving_up", "test_a_refusal_past_the_pivot_is_not_tried_again"
         ),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from saga import (
     nothing_to_compensate,
     pivot,
     retriable,
+    skip,
 )
 from tests.unit.positions import State, ask, call, call_back, device, refund, sql, sql_back
 
@@ -75,6 +77,14 @@ def test_steps_out_of_order_are_named() -> None:
 
 def test_a_saga_has_one_pivot() -> None:
     assert faults(pay(), pay("trip.pay_more")) == ("it has more than one pivot",)
+
+
+def test_only_a_retriable_step_can_be_skipped() -> None:
+    fault = "{}: only a retriable step can be skipped when it is given up"
+
+    assert faults(replace(book(), give_up=skip)) == (fault.format("trip.book"),)
+    assert faults(replace(pay(), give_up=skip)) == (fault.format("trip.pay"),)
+    assert saga(replace(confirm(), give_up=skip)).steps[0].is_skippable
 
 
 def test_a_way_back_and_a_way_forward_meet_at_a_pivot() -> None:
@@ -199,6 +209,9 @@ CHANGES: dict[str, Callable[[], Saga[State]]] = {
     ),
     "nothing to compensate": lambda: saga(
         compensatable(sql("trip.book"), compensation=nothing_to_compensate), *SHAPE[1:]
+    ),
+    "a step that may be skipped": lambda: saga(
+        *SHAPE[:2], retriable(sql("trip.confirm"), give_up=skip)
     ),
     "a probe": lambda: saga(book(), pivot(call("trip.pay"), probe=ask("trip.find")), confirm()),
 }

@@ -54,6 +54,14 @@ def test_a_person_stands_where_a_worker_would() -> None:
         (event("attempt_started", task="refund.find"), "calls find"),
         (event("step_done", found="nothing"), "done (the probe: nothing)"),
         (
+            event("step_skipped", reason="was refused", error="Refused: no"),
+            "skipped, as it was refused (Refused: no)",
+        ),
+        (
+            event("step_skipped", reason="did not succeed in 4 attempts", completed=True),
+            "skipped, as it did not succeed in 4 attempts; the saga is COMPLETED",
+        ),
+        (
             event("attempt_failed", error="500", again_seconds=2),
             "failed (500); tries again in 2 s",
         ),
