@@ -12,6 +12,7 @@ from models.payment_view import PaymentView
 from models.refund_check import Difference, RefundCheck
 from models.refund_notified import RefundNotified
 from models.refund_state import RefundState
+from models.sweep_alarm import SweepAlarm
 
 __all__ = [
     "AppUploadState",
@@ -31,5 +32,6 @@ __all__ = [
     "RefundCheck",
     "RefundNotified",
     "RefundState",
+    "SweepAlarm",
     "decimal_text",
 ]
