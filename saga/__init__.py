@@ -6,6 +6,7 @@ from saga.definition import Role, Saga, Step, compensatable, pivot, retriable
 from saga.engine import Engine, Started
 from saga.errors import (
     BusinessKeyTaken,
+    ClaimLost,
     Conflict,
     DefinitionError,
     IdempotencyKeyReused,
@@ -21,6 +22,7 @@ from saga.errors import (
 )
 from saga.operator import Acted, Operator
 from saga.position import Outcome, Status
+from saga.reporting import progress
 from saga.retry import PollPolicy, RetryPolicy, skip
 from saga.task import (
     CannotTell,
@@ -44,6 +46,7 @@ __all__ = [
     "Acted",
     "BusinessKeyTaken",
     "CannotTell",
+    "ClaimLost",
     "Conflict",
     "DefinitionError",
     "DidNotHappen",
@@ -88,6 +91,7 @@ __all__ = [
     "on_signal",
     "pivot",
     "probe",
+    "progress",
     "retriable",
     "skip",
     "sleep_until",

@@ -32,6 +32,7 @@ from saga.position import (
     WaitsForSignal,
 )
 from saga.registry import Kind, Place
+from saga.reporting import Progress, reporting
 from saga.row import Row
 from saga.runtime import Delivery, Runtime, failure, forward, hold, returned, told_nothing, waits
 from saga.settlement import apply, broken_state
@@ -91,15 +92,24 @@ class Call:
             return claimed
         saga, row = claimed
         began = time.monotonic()
-        lease = self.runtime.timing.lease
-        with heartbeat(self.runtime.database, self.saga_id, token=token, lease=lease):
-            answer = replace(self._answer(saga, row), key=row.key)
+        progress = Progress()
+        with heartbeat(
+            self.runtime.database,
+            row,
+            token=token,
+            lease=self.runtime.timing.lease,
+            progress=progress,
+            # Without the claim: an event that names it tells that the call is settled.
+            record=replace(self._by(token), detail={}).record("progress"),
+        ):
+            with reporting(progress):
+                answer = replace(self._answer(saga, row), key=row.key)
             by = replace(
                 self._by(token),
                 state=answer.state,
                 error=answer.error,
                 duration=timedelta(seconds=time.monotonic() - began),
-                detail={"claim": str(token), **answer.detail},
+                detail={"claim": str(token), **progress.detail(), **answer.detail},
             )
             return self._settle_until(began + self._limit.total_seconds(), token, answer, by)
 

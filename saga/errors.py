@@ -21,6 +21,7 @@ SagaError
 ├── StepMisbehaved             a step did what only the engine may do
 ├── SignalMissed               what a step waited for did not come in time
 ├── SagaFailed                 a task's last word: its saga is FAILED
+├── ClaimLost                  a call went on after its saga had gone on without it
 ├── MovedMeanwhile             a locked row was not as it was read; nothing was written
 └── Said                       what a step may say about its own outcome
     ├── Refused                it did not happen and never will
@@ -225,6 +226,13 @@ class SignalMissed(SagaError):
 
 class SagaFailed(SagaError):
     """The saga is FAILED and parked: a person must decide. What its task shows in Celery."""
+
+
+class ClaimLost(SagaError):
+    """The saga went on without this call, which was silent or at it for too long: let it end."""
+
+    def __init__(self) -> None:
+        super().__init__("the saga has gone on without this call")
 
 
 class MovedMeanwhile(SagaError):

@@ -62,6 +62,16 @@ def lock_claim(connection: Connection, saga_id: UUID, *, epoch: int, token: UUID
     return None if found is None else Row.read(found)
 
 
+def has_claim(connection: Connection, saga_id: UUID, *, token: UUID) -> bool:
+    """Whether ``token`` still has its claim, and may keep it."""
+    sql = (
+        "SELECT EXISTS (SELECT FROM saga_state WHERE saga_id = %(saga_id)s "
+        "AND claimed_by = %(token)s::uuid AND claim_deadline > clock_timestamp())"
+    )
+    found = connection.exec_driver_sql(sql, {"saga_id": str(saga_id), "token": str(token)})
+    return bool(found.scalar_one())
+
+
 def lock(connection: Connection, saga_id: UUID) -> Row | None:
     """The row, locked, wherever it stands; None when there is no such saga."""
     sql = f"{_WITH_PAUSE} WHERE saga_id = %(saga_id)s FOR UPDATE"

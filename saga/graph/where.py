@@ -33,7 +33,7 @@ _BEGINS = {
 # These say nothing about a wait that is under way; every other kind ends it.
 _BESIDE = frozenset(
     {"signal_received", "overdue", "paused", "resumed", "stopping", "late_success"}
-    | {"unknown_definition"}
+    | {"unknown_definition", "progress"}
 )
 # A saga waits for its probe also while the probe is on its way, or being asked.
 _ASKS_PROBE = frozenset({"dispatched", "taken_over", "attempt_started"})

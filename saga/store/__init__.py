@@ -6,7 +6,13 @@ moved the saga first: then nothing was written, and the caller must do nothing e
 """
 
 from saga.store.backward import compensate, fail, rest
-from saga.store.claims import claim, count_attempt, renew_lease, uncount_attempt
+from saga.store.claims import (
+    claim,
+    count_attempt,
+    note_progress,
+    renew_lease,
+    uncount_attempt,
+)
 from saga.store.forward import advance, ask_probe, complete, insert, retry
 from saga.store.interventions import pause, reopen, resume, sit, stop
 from saga.store.pauses import lift, pause_type, resume_type
@@ -32,6 +38,7 @@ __all__ = [
     "look_again",
     "miss_definition",
     "note",
+    "note_progress",
     "pause",
     "pause_type",
     "postpone",

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from saga.row import Row
-from saga.store.transition import WAKE, Record, move, transition, writes
+from saga.row import COLUMNS, Row
+from saga.store.transition import EVENT, WAKE, Record, move, transition, writes
 
 _CLAIM = transition(
     "claimed_by = %(token)s::uuid, attempt = attempt + 1, not_before = NULL, "
@@ -57,6 +57,41 @@ def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: ti
     """
     params = {"saga_id": str(saga_id), "token": str(token), "lease": lease}
     return connection.exec_driver_sql(_RENEW, params).rowcount == 1
+
+
+_PROGRESS = f"""
+WITH moved AS (
+    UPDATE saga_state
+    SET version = version + 1, updated_at = clock_timestamp(),
+        wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
+    WHERE id = (
+        SELECT id FROM saga_state
+        WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
+          AND claim_deadline > clock_timestamp()
+        FOR UPDATE SKIP LOCKED)
+    RETURNING {COLUMNS}
+), noted AS ({EVENT}
+)
+SELECT 1 FROM moved"""  # noqa: S608 - only our own constants
+
+
+@writes
+def note_progress(
+    connection: Connection, row: Row, record: Record, *, token: UUID, lease: timedelta
+) -> bool:
+    """Write down how far the call of this claim has come, and keep the claim alive.
+
+    ``row`` is as it was claimed. False: as for renew_lease, and nothing is written.
+    """
+    params = {
+        "saga_id": str(row.saga_id),
+        "token": str(token),
+        "lease": lease,
+        "event_step": row.step,
+        "event_attempt": row.attempt,
+        **record.params(),
+    }
+    return connection.exec_driver_sql(_PROGRESS, params).rowcount == 1
 
 
 _COUNT = transition(f"attempt = attempt + 1, wake_at = {WAKE}")

@@ -13,7 +13,16 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from saga import DidNotHappen, Effect, NeedsPerson, PollAgain, Refused, TryAgain
+from saga import (
+    ClaimLost,
+    DidNotHappen,
+    Effect,
+    NeedsPerson,
+    PollAgain,
+    Refused,
+    TryAgain,
+    progress,
+)
 from saga.call import Call
 from saga.followup import Drop, Followup, Next, Park, RetryIn
 from tests.integration.by_hand import TIMING, Killed
@@ -72,6 +81,61 @@ def test_a_heartbeat_renews_the_lease_in_time_while_the_call_runs(shop: Shop) ->
 
     shop.script.say("ship", long)
     assert isinstance(shop.deliver(), Next)
+
+
+def test_what_a_long_call_tells_of_its_progress_stands_in_the_timeline(shop: Shop) -> None:
+    lease = timedelta(seconds=0.6)
+    shop.engine = shop.engine_for(shop.saga, timing=replace(TIMING, lease=lease))
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+
+    def long(_: Any) -> None:
+        for done in range(1, 32):
+            progress(done, 31)
+            time.sleep(lease.total_seconds() / 15)
+
+    shop.script.say("ship", long)
+    assert isinstance(shop.deliver(), Next)
+
+    *_, claimed, first, second, done = shop.events(saga_id)
+    assert claimed["kind"] == "attempt_started"
+    assert first["kind"] == second["kind"] == "progress"
+    assert (first["step"], first["attempt"], first["worker"]) == (
+        claimed["step"],
+        claimed["attempt"],
+        claimed["worker"],
+    )
+    assert 0 < first["detail"]["done"] < second["detail"]["done"] < 31
+    assert second["at"] - first["at"] >= 0.9 * lease
+    assert done["detail"]["progress"] == {"done": 31, "of": 31, "unit": "bytes"}
+
+
+def test_a_call_learns_that_its_saga_went_on_without_it(shop: Shop) -> None:
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+    ended: list[str] = []
+
+    def stuck(_: Any) -> None:
+        shop.let_pass(timedelta(seconds=7))
+        assert shop.recover().published == 1
+        began = time.monotonic()
+        try:
+            while time.monotonic() < began + 20:
+                progress(1, 2)
+                time.sleep(0.01)
+        except ClaimLost as lost:
+            ended.append(str(lost))
+            raise
+
+    shop.script.say("ship", stuck)
+
+    assert shop.deliver() == Drop("claim was lost")
+    assert ended == ["the saga has gone on without this call"]
+    assert "progress" not in shop.kinds(saga_id)
+
+
+def test_outside_of_a_call_nobody_listens_to_progress() -> None:
+    progress(1, 2)
 
 
 def test_no_heartbeat_renews_a_lease_past_the_hard_limit(shop: Shop) -> None:

@@ -181,12 +181,17 @@ def test_a_lease_is_renewed_up_to_its_hard_limit_and_by_its_owner_alone(
         )
         assert store.renew_lease(connection, row.saga_id, token=mine, lease=HOUR)
         assert not store.renew_lease(connection, row.saga_id, token=uuid4(), lease=HOUR)
+        says = Record(kind="progress")
+        assert store.note_progress(connection, row, says, token=mine, lease=HOUR)
+        assert not store.note_progress(connection, row, says, token=uuid4(), lease=HOUR)
 
+    assert shop.kinds(row.saga_id)[-2:] == ["tried", "progress"]
     claimed = shop.row(row.saga_id)
     assert claimed["wake_at"] == claimed["claim_deadline"]
     shop.let_pass(10 * SECOND)
     with shop.database.begin() as connection:
         assert not store.renew_lease(connection, row.saga_id, token=mine, lease=HOUR)
+        assert not store.note_progress(connection, row, says, token=mine, lease=HOUR)
 
 
 def test_a_heartbeat_never_waits_for_a_row_that_is_being_settled(shop: Shop, row: Row) -> None:
@@ -201,6 +206,8 @@ def test_a_heartbeat_never_waits_for_a_row_that_is_being_settled(shop: Shop, row
         beating.execute(text("SET LOCAL lock_timeout = '1ms'"))
 
         assert not store.renew_lease(beating, row.saga_id, token=mine, lease=HOUR)
+        says = Record(kind="progress")
+        assert not store.note_progress(beating, row, says, token=mine, lease=HOUR)
 
 
 def counted(connection: Connection, row: Row) -> Row:

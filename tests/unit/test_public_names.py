@@ -36,7 +36,7 @@ PUBLIC = {
         "sleep_until",
     ),
     *("external_compensation", "manual", "nothing_to_compensate", "pivot", "probe", "retriable"),
-    "skip",
+    *("skip", "progress", "ClaimLost"),
     *("transactional", "transactional_compensation"),
 }
 
@@ -57,7 +57,7 @@ EVENT_KINDS = {
     *("compensated", "timed_out", "failed", "dispatched", "taken_over", "overdue"),
     *("looked_again", "late_success", "unknown_definition", "waiting", "sleeping", "signalled"),
     *("signal_received", "stopping", "retried", "compensation_ordered", "resolved", "paused"),
-    *("resumed", "step_skipped"),
+    *("resumed", "step_skipped", "progress"),
 }
 
 

@@ -1,10 +1,21 @@
 """The orders to be broken off at every point: they wait, sleep, are paused and repaired."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from saga import CannotTell, Effect, NeedsPerson, PollAgain, Refused, Wait, sleep_until
+from saga import (
+    CannotTell,
+    Effect,
+    NeedsPerson,
+    PollAgain,
+    Refused,
+    Timing,
+    Wait,
+    progress,
+    sleep_until,
+)
 from saga.position import Outcome
 from tests.integration.crashes.deed import (
     Deed,
@@ -84,6 +95,14 @@ def closed_under_its_first_key(desk: OrderDesk) -> Any:  # noqa: ARG001
     return lambda _: act
 
 
+def tells_how_far_it_has_come(desk: OrderDesk) -> Any:  # noqa: ARG001
+    def act(key: object) -> None:  # noqa: ARG001
+        progress(1, 2)
+        time.sleep(0.25)
+
+    return lambda _: act
+
+
 def cannot_tell(times: int) -> Behaves:
     return lambda _: lambda before: CannotTell("down") if before < times else None
 
@@ -95,6 +114,11 @@ def order(
 
 
 ORDERS = [
+    History(
+        name="a long call tells how far it has come",
+        prepare=plans(ship=tells_how_far_it_has_come),
+        timing=Timing(lease=timedelta(milliseconds=450)),
+    ),
     order("the signal comes before the step waits", signal("s1", when=at_once), ship=until_paid()),
     order("the signal comes while the step waits", signal("s1", when=waits), ship=until_paid()),
     order("the signal comes while the call runs", signal("s1", during="ship"), ship=until_paid()),
