@@ -12,8 +12,10 @@ from saga import Engine, ExtraProcess, Producer, SagaApp, connect
 from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
-from workflows import RefundInput, refund, request_refund
+from workflows import AppInput, RefundInput, refund, request_refund, start_upload, upload
 from workflows.reconciliation import LIMIT, RECONCILE, Reconciler
+from workflows.sweeping import LIMIT as SWEEP_LIMIT
+from workflows.sweeping import SWEEP, TIDY, TIDY_LIMIT, Sweeper, Tidier
 
 if TYPE_CHECKING:
     import typer
@@ -34,7 +36,7 @@ celery.config_from_object("celeryconfig")
 
 engine = Engine(
     database=connect(settings.database_url.get_secret_value()),
-    sagas=[refund],
+    sagas=[refund, upload],
     publisher=CeleryPublisher(producer(celery)),
     timing=settings.timing,
 )
@@ -61,10 +63,23 @@ def reconcile() -> None:
     Reconciler(engine).scan()
 
 
-# Lost with its worker, it is lost: beat sends the next one.
-celery.task(
-    reconcile, name=RECONCILE, shared=False, acks_late=False, time_limit=LIMIT.total_seconds()
-)
+def sweep() -> None:
+    """Call a person for what nobody owns."""
+    Sweeper(engine).scan()
+
+
+def tidy_staging() -> None:
+    """Remove what waited for sagas that rest now."""
+    Tidier(engine).scan()
+
+
+# Lost with its worker, one is lost: beat sends the next one.
+for work, name, limit in (
+    (reconcile, RECONCILE, LIMIT),
+    (sweep, SWEEP, SWEEP_LIMIT),
+    (tidy_staging, TIDY, TIDY_LIMIT),
+):
+    celery.task(work, name=name, shared=False, acks_late=False, time_limit=limit.total_seconds())
 
 
 def _migrations() -> "Config":
@@ -121,7 +136,14 @@ saga_app = SagaApp(
     pending_migrations=pending_migrations,
     findings=findings,
     api_target="app:create_api",
-    producers={refund.name: Producer(input=RefundInput, start=request_refund)},
+    producers={
+        refund.name: Producer(input=RefundInput, start=request_refund),
+        upload.name: Producer(input=AppInput, start=start_upload),
+    },
+    environment={
+        "STAGING_FOLDER": "{data}/staging",
+        "OBJECT_STORE_FOLDER": "{data}/objects",
+    },
     processes=[
         ExtraProcess(
             name="sandbox",

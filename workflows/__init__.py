@@ -1,5 +1,17 @@
 """The story: one file a saga, with its order, roles, compensations, retries and timeout."""
 
+from workflows.app_upload import (
+    AppDetails,
+    AppInput,
+    ApplicationNotFound,
+    FileTooLarge,
+    NotAnApp,
+    VersionExists,
+    find_application,
+    request_upload,
+    start_upload,
+    upload,
+)
 from workflows.payment_refund import (
     PaymentNotFound,
     RefundInput,
@@ -8,4 +20,20 @@ from workflows.payment_refund import (
     request_refund,
 )
 
-__all__ = ["PaymentNotFound", "RefundInput", "RefundTerms", "refund", "request_refund"]
+__all__ = [
+    "AppDetails",
+    "AppInput",
+    "ApplicationNotFound",
+    "FileTooLarge",
+    "NotAnApp",
+    "PaymentNotFound",
+    "RefundInput",
+    "RefundTerms",
+    "VersionExists",
+    "find_application",
+    "refund",
+    "request_refund",
+    "request_upload",
+    "start_upload",
+    "upload",
+]

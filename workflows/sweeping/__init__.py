@@ -2,7 +2,16 @@
 
 from workflows.sweeping.judgement import Kind, Thing, Verdict
 from workflows.sweeping.sources import Inventory, Source, SourceAway
-from workflows.sweeping.sweeper import GRACE, LIMIT, SWEEP, Finding, Removal, Sweeper, Swept
+from workflows.sweeping.sweeper import (
+    GRACE,
+    LIMIT,
+    SWEEP,
+    TOLD_OF,
+    Finding,
+    Removal,
+    Sweeper,
+    Swept,
+)
 from workflows.sweeping.tidying import LIMIT as TIDY_LIMIT
 from workflows.sweeping.tidying import TIDY, Tidier
 
@@ -12,6 +21,7 @@ __all__ = [
     "SWEEP",
     "TIDY",
     "TIDY_LIMIT",
+    "TOLD_OF",
     "Finding",
     "Inventory",
     "Kind",

@@ -50,7 +50,8 @@ _WITHIN = timedelta(minutes=5)
 LIMIT = timedelta(minutes=7)
 # A place that is away costs a time-out with each removal: a few say enough.
 _IN_VAIN = 3
-_TOLD_OF = frozenset({Verdict.ORPHAN, Verdict.FOREIGN, Verdict.MISSING})
+TOLD_OF = frozenset({Verdict.ORPHAN, Verdict.FOREIGN, Verdict.MISSING})
+"""The verdicts that people are told of."""
 _ALARMING = frozenset({Verdict.ORPHAN, Verdict.MISSING})
 
 
@@ -143,7 +144,7 @@ class Sweeper:
         def add(found: list[Finding]) -> None:
             swept.verdicts.update(finding.verdict for finding in found)
             swept.removals.update(finding.removal for finding in found)
-            told = [finding for finding in found if finding.verdict in _TOLD_OF]
+            told = [finding for finding in found if finding.verdict in TOLD_OF]
             if told:
                 tell(told)
 
