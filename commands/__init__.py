@@ -5,6 +5,7 @@ import typer
 from commands.demo import demo
 from commands.reconcile import reconcile
 from commands.seed import seed
+from commands.sweep import sweep
 
 __all__ = ["register"]
 
@@ -13,4 +14,5 @@ def register(root: typer.Typer) -> None:
     """Add the commands to the ``saga`` command."""
     root.command()(seed)
     root.command()(reconcile)
+    root.command()(sweep)
     root.command()(demo)
