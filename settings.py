@@ -77,6 +77,14 @@ class Settings(BaseSettings):
     def reconcile_every(self) -> timedelta:
         return timedelta(seconds=self.payment_reconcile_seconds)
 
+    @cached_property
+    def app_upload_stall(self) -> timedelta:
+        return timedelta(seconds=self.app_upload_stall_seconds)
+
+    @cached_property
+    def object_link(self) -> timedelta:
+        return timedelta(seconds=self.object_link_seconds)
+
     def account(self, prefix: str) -> dict[str, str]:
         """What is set of a provider's account, such as ``WECHATPAY_``, by variable name."""
         return {

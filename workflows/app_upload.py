@@ -244,8 +244,16 @@ _LONGEST_VERSION = 50
 
 def object_key(apk: Apk, saga_id: UUID) -> str:
     """Where the file goes: its own saga's place, so that no two ever share one."""
-    version = _UNSAFE.sub("_", apk.version_name)[:_LONGEST_VERSION]
-    return f"apps/{apk.package_name}/{version}_{saga_id.hex}.apk"
+    return f"apps/{apk.package_name}/{_plain(apk.version_name)}_{saga_id.hex}.apk"
+
+
+def download_name(package_name: str, version_name: str) -> str:
+    """What a downloaded file is called."""
+    return f"{package_name}-{_plain(version_name)}.apk"
+
+
+def _plain(version_name: str) -> str:
+    return _UNSAFE.sub("_", version_name)[:_LONGEST_VERSION]
 
 
 _IS_COMING = frozenset({Status.RUNNING, Status.COMPENSATING, Status.FAILED})

@@ -1,0 +1,211 @@
+"""Producers' endpoints for applications: upload one, look at it, download it."""
+
+from itertools import chain
+from typing import Annotated
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter, Header, Path, Request
+from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api.app_form import BODY, receive_upload
+from api.ids import readable, shown
+from gateways.account import AccountFaulty
+from gateways.apk import NotAnApk, read_apk
+from gateways.objects import ObjectMissing, StoreError
+from gateways.staging import (
+    LARGEST_APK,
+    Staged,
+    Staging,
+    StagingError,
+    StagingFull,
+    TooLarge,
+)
+from models import Application, ApplicationStatus, ApplicationView
+from saga import Engine
+from saga.api import answers
+from saga.database import is_away
+from settings import settings
+from tasks.doors import NoSuchDoor, object_store, staging
+from workflows import (
+    AppDetails,
+    ApplicationNotFound,
+    NotAnApp,
+    download_name,
+    find_application,
+    request_upload,
+)
+
+log = structlog.get_logger("apps")
+
+PATH = "/api/apps"
+# The file, and the form around it.
+LARGEST_BODY = LARGEST_APK + 1024 * 1024
+
+_AGAIN_SECONDS = "30"
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key, file and fields give the same saga; others are refused.",
+    ),
+]
+
+
+class UploadAccepted(BaseModel):
+    """The upload is under way in this saga; ``application`` is the record as it is now.
+
+    It is null when the same key is sent again after its saga went back: then there is none.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    saga_id: str
+    application: ApplicationView | None
+
+
+def router(engine: Engine) -> APIRouter:
+    routes = APIRouter(tags=["applications"])
+
+    @routes.post(
+        PATH,
+        status_code=202,
+        response_model=UploadAccepted,
+        responses=answers(408, 409, 413, 415, 422),
+        openapi_extra={"requestBody": BODY},
+    )
+    async def upload_application(
+        request: Request, idempotency_key: IdempotencyKey = None
+    ) -> UploadAccepted | Response:
+        """Upload an APK of at most 200 MB. It is available when its saga is COMPLETED.
+
+        409 when the package has this version already, or it is being uploaded; then ``sagaId``
+        names that upload.
+        """
+        stage = _staging()
+        saga_id = uuid4()
+        try:
+            staged, details = await receive_upload(request, stage, saga_id)
+            return await run_in_threadpool(_start, engine, stage, staged, details, idempotency_key)
+        except ClientDisconnect:
+            log.info("the client went away before its file was whole", saga_id=str(saga_id))
+            return Response(status_code=400)  # nobody hears it
+        except TooLarge as large:
+            raise HTTPException(413, str(large)) from None
+        except StagingError as error:
+            log.exception("file not staged")
+            raise _later(_no_room(error)) from None
+
+    @routes.get(f"{PATH}/{{id}}", responses=answers(404))
+    def show_application(app_id: Annotated[str, Path(alias="id")]) -> ApplicationView:
+        """An application as it is now; ``uploading`` until its saga has come to the pivot."""
+        with Session(engine.database) as session:
+            found = find_application(session, app_id) if readable(app_id) else None
+        if found is None:
+            raise ApplicationNotFound(shown(app_id))
+        return found
+
+    @routes.get(
+        f"{PATH}/{{id}}/download",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"application/vnd.android.package-archive": {}}},
+            307: {"description": "The file is there, for a while."},
+            **answers(404),
+        },
+    )
+    def download_application(app_id: Annotated[str, Path(alias="id")]) -> Response:
+        """The APK itself, or where to get it, of an application that is available."""
+        with Session(engine.database) as session:
+            record = session.get(Application, app_id) if readable(app_id) else None
+        if record is None or record.status != ApplicationStatus.AVAILABLE:
+            raise ApplicationNotFound(shown(app_id))
+        return _download(record)
+
+    return routes
+
+
+def _start(
+    engine: Engine,
+    stage: Staging,
+    staged: Staged,
+    details: AppDetails,
+    idempotency_key: str | None,
+) -> UploadAccepted:
+    """Start the upload's saga; what is staged for nothing is removed."""
+    try:
+        apk = read_apk(staged.file)
+        with Session(engine.database) as session, session.begin():
+            started = request_upload(
+                engine, session, staged, apk, details, idempotency_key=idempotency_key
+            )
+            view = find_application(session, str(started.saga_id))
+    except NotAnApk as error:
+        stage.remove(staged.id)
+        raise NotAnApp(f"the file {error}") from None
+    except DBAPIError as error:
+        # A commit whose answer was lost may have started it: then the file is needed.
+        if not is_away(error):
+            stage.remove(staged.id)
+        raise
+    except BaseException:
+        stage.remove(staged.id)
+        raise
+    if not started.is_new:
+        stage.remove(staged.id)
+    return UploadAccepted(saga_id=str(started.saga_id), application=view)
+
+
+def _download(record: Application) -> Response:
+    name = download_name(record.package_name, record.version_name)
+    try:
+        store = object_store()
+        link = store.link(record.object_key, filename=name, valid_for=settings.object_link)
+        if link is not None:
+            return RedirectResponse(link, 307, {"Cache-Control": "no-store"})
+        pieces = store.read(record.object_key)
+        first = next(pieces, b"")
+    except ObjectMissing:
+        log.exception("an available application has no object", app_id=record.id)
+        raise _later("the file is not in the object store just now") from None
+    except (StoreError, NoSuchDoor, AccountFaulty):
+        log.exception("object store not read", app_id=record.id)
+        raise _later("the object store does not answer just now") from None
+    return StreamingResponse(
+        iterate_in_threadpool(chain([first], pieces)),
+        media_type="application/vnd.android.package-archive",
+        headers={
+            "Content-Length": str(record.size_bytes),
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "ETag": f'"{record.sha256}"',
+        },
+    )
+
+
+def _staging() -> Staging:
+    try:
+        return staging()
+    except NoSuchDoor:
+        log.exception("no application can be uploaded")
+        raise _later("no application can be uploaded here yet: STAGING_FOLDER is not set") from None
+
+
+def _later(detail: str) -> HTTPException:
+    return HTTPException(503, detail, headers={"Retry-After": _AGAIN_SECONDS})
+
+
+def _no_room(error: StagingError) -> str:
+    """What a producer is told; where the folder is, is not theirs to know."""
+    if isinstance(error, StagingFull):
+        return str(error)
+    return "files cannot be staged just now"
