@@ -46,6 +46,7 @@ SELECTED = [
     ("| call<call |", Bounds(acts=2)),
     ("call<call | |", Bounds(acts=1)),
     ("ask<call | |", Bounds(needs=True, acts=1, kinds=frozenset({"retry"}))),
+    ("| | sql? call?", Bounds()),
 ]
 ALL = [
     *SELECTED,
@@ -58,6 +59,8 @@ ALL = [
     ("| call<call | sql", Bounds(needs=True, acts=2, kinds=DECISIONS)),
     ("call<call | call<call | sql<sql", Bounds(acts=1)),
     ("sql<sql | call |", Bounds(signals=1, acts=1)),
+    ("| | call? sql?", Bounds(needs=True)),
+    ("| | call<call? sql", Bounds(acts=1)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Guards around words that a person must act, that an order stands, and from outside."""
+"""Guards around words that a person must act, that an order stands, from outside, and skips."""
 
 from functools import partial
 
@@ -10,6 +10,8 @@ _late = partial(Mutant, file="saga/late_success.py", guard="late success")
 _DECIDE = "unit/test_decide_needs_person"
 _ACCEPTED = "unit/test_decide_found_accepted"
 _LATE = "integration/test_late_success"
+_SKIP = "unit/test_decide_skip"
+_SKIPPING = "integration/test_skip"
 
 NEEDS = (
     _forward(
@@ -118,5 +120,47 @@ NEEDS = (
         before='detail = {} if is_doubt else {"key": key}',
         after='detail = {"key": key}',
         killed_by=tests(_LATE, "test_a_doubt_that_was_overcome_may_come_true"),
+    ),
+    _forward(
+        name="what is skipped in doubt is taken for not done",
+        guard="unknown",
+        before="Effect.UNKNOWN if doubted else Effect.NOT_DONE",
+        after="Effect.NOT_DONE",
+        killed_by=tests(
+            _SKIP,
+            "test_a_later_word_does_not_clear_the_doubt_about_an_earlier_call",
+            "test_a_signal_that_never_comes_is_not_waited_for",
+        ),
+    ),
+    _findings(
+        name="the late success of what was skipped contradicts its saga",
+        guard="late success",
+        before="if _went_past(at, step, effect):",
+        after="if False:",
+        killed_by=tests(_SKIP, "test_a_late_success_of_what_was_skipped_contradicts_nothing"),
+    ),
+    Mutant(
+        file="saga/decide/intervene.py",
+        name="a saga goes on over a step that was taken back, as if it had skipped it",
+        guard="operator",
+        before="not before.is_skipped(known)",
+        after="not before.is_skippable",
+        killed_by=tests(_SKIP, "test_what_was_done_and_is_taken_back_is_missed_all_the_same"),
+    ),
+    Mutant(
+        file="saga/settlement/forward.py",
+        name="a lost worker's step is skipped in the same epoch",
+        guard="epoch",
+        before="return 1 if skipped is not None and row.claimed and not by.in_chain else 0",
+        after="return 0",
+        killed_by=tests(_SKIPPING, "test_who_lost_a_claim_on_what_was_skipped_acts_no_more"),
+    ),
+    Mutant(
+        file="saga/call.py",
+        name="a skip whose commit's answer was lost ends its chain",
+        guard="own trouble",
+        before='"step_done", "step_skipped", "step_compensated"',
+        after='"step_done", "step_compensated"',
+        killed_by=tests(_SKIPPING, "test_a_skip_whose_commit_answer_was_lost_is_recognised"),
     ),
 )

@@ -1,8 +1,8 @@
 """Small sagas of every pattern of roles, told in a line: ``compensatable | pivot | retriable``.
 
 A step is ``sql``, ``call``, or ``ask``: a call whose provider can be asked by a probe. Behind it
-stands its compensation, if it has one: ``<sql``, ``<call``, ``<manual`` or ``<nothing``. Every step
-may wait for the signal ``word``.
+stands its compensation, if it has one: ``<sql``, ``<call``, ``<manual`` or ``<nothing``; a ``?``
+behind all that says that the step may be skipped. Every step may wait for the signal ``word``.
 """
 
 from dataclasses import replace
@@ -18,6 +18,7 @@ from saga import (
     on_signal,
     pivot,
     retriable,
+    skip,
 )
 from saga.definition import Action
 from saga.task import Probe
@@ -62,8 +63,13 @@ def _pivot(name: str, word: str) -> Step[State]:
 
 
 def _retriable(name: str, word: str) -> Step[State]:
-    work, _, back = word.partition("<")
-    step = retriable(_work(name, work), compensation=_back(name, back), retry=_ONE)
+    work, _, back = word.removesuffix("?").partition("<")
+    step = retriable(
+        _work(name, work),
+        compensation=_back(name, back),
+        retry=_ONE,
+        give_up=skip if word.endswith("?") else None,
+    )
     return replace(step, compensation_retry=_ONE)
 
 

@@ -199,6 +199,7 @@ class Small:
         self.names = tuple(step.name for step in saga.steps)
         self.external = tuple(step.is_external for step in saga.steps)
         self.probed = tuple(step.probe is not None for step in saga.steps)
+        self.skippable = tuple(step.is_skippable for step in saga.steps)
         self.backs = tuple(step.compensation for step in saga.steps)
         self.pivot = saga.pivot_index
         self.leaves_nothing = tuple(isinstance(back, NothingToCompensate) for back in self.backs)

@@ -24,6 +24,7 @@ from saga.moves import (
     Rest,
     Resume,
     Retry,
+    Skipped,
     Stop,
     TakeIn,
     WaitFor,
@@ -66,13 +67,14 @@ def apply(  # noqa: PLR0912 - one case a move
     name = small.names[row.step]
     fresh = free._replace(attempt=0, early=False, waiting_for=None, signal=False)
     match move:
-        case Advance(to):
-            return _advance(small, fresh, to), True, False
-        case Complete():
-            done = _with(small, effects, {name: Effect.DONE})
+        case Advance(to, skipped):
+            lost = skipped is not None and row.claimed and not by.in_chain
+            return _advance(small, fresh, to, skipped), True, lost
+        case Complete(skipped=skipped):
+            done = _with(small, effects, {name: _left(skipped)})
             ended = free._replace(status=COMPLETED, waiting_for=None, early=False, effects=done)
             ended = ended._replace(stop_reason=None, signal=False, paused=None, failed_from=None)
-            return ended, False, False
+            return ended, False, skipped is not None and row.claimed and not by.in_chain
         case Retry(after=after, effect=effect):
             held = by.in_chain and after <= _HOLD
             kept = _with(small, row.effects, {name: effect})
@@ -132,10 +134,14 @@ def apply(  # noqa: PLR0912 - one case a move
     raise AssertionError(f"{move} is not among the model's moves")
 
 
-def _advance(small: Small, fresh: Row, to: str) -> Row:
+def _left(skipped: Skipped | None) -> Effect:
+    return Effect.DONE if skipped is None else skipped.effect
+
+
+def _advance(small: Small, fresh: Row, to: str, skipped: Skipped | None) -> Row:
     return fresh._replace(
         step=small.names.index(to),
-        effects=_with(small, fresh.effects, {small.names[fresh.step]: Effect.DONE}),
+        effects=_with(small, fresh.effects, {small.names[fresh.step]: _left(skipped)}),
         stop_reason=None,
         ended=Ended.NEVER,
         overdue=False,

@@ -63,7 +63,7 @@ def keep_order(small: Small, row: Row) -> None:
     must(not later & stands, "compensations run in reverse order, and none past the pivot")
 
 
-def keep_at_rest(row: Row) -> None:
+def keep_at_rest(small: Small, row: Row) -> None:
     if row.status in {COMPENSATED, TIMEOUT}:
         open_effects = {DONE, UNKNOWN, COMPENSATION_FAILED} & set(row.effects)
         must(not open_effects, "a saga never rests with an open effect")
@@ -71,7 +71,19 @@ def keep_at_rest(row: Row) -> None:
             (row.status == TIMEOUT) == (row.stop_reason == "timeout"), "TIMEOUT means time ran out"
         )
     if row.status == COMPLETED:
-        must(set(row.effects) == {DONE}, "COMPLETED means that all is done")
+        behind = is_behind(small, row, len(row.effects))
+        must(behind, "COMPLETED means that all is done, but for what was skipped")
+
+
+def is_behind(small: Small, row: Row, step: int) -> bool:
+    """Whether every step before this one is done, or was skipped."""
+    return all(
+        effect == DONE or (skippable and effect in _SKIPPED)
+        for effect, skippable in zip(row.effects[:step], small.skippable, strict=False)
+    )
+
+
+_SKIPPED = frozenset({NOT_DONE, UNKNOWN})
 
 
 def keep_at_work(small: Small, world: World, kind: str, *, optimistic: bool = False) -> None:
@@ -89,7 +101,8 @@ def keep_at_work(small: Small, world: World, kind: str, *, optimistic: bool = Fa
         goes_on = past_pivot or (row.step == small.pivot and accepted(small, row))
         must(goes_on or not row.over_time, "after its saga's time a step does not begin")
         must(goes_on or not world.cancelled, "a cancelled saga begins nothing before the pivot")
-        must(set(row.effects[: row.step]) <= {DONE}, "a step runs when those before it are done")
+        behind = is_behind(small, row, row.step)
+        must(behind, "a step runs when those before it are done, or skipped")
         most = small.steps[row.step].retry.retries + 1 + optimistic
         must(row.attempt < most, "a step is tried as often as its policy says")
     elif kind == COMPENSATION:
@@ -177,10 +190,15 @@ def keep_in_truth(small: Small, world: World) -> None:
         cancelled = world.cancelled and row.status != COMPENSATED
         must(not cancelled, "a cancelled saga rests COMPENSATED")
     if row.status == COMPLETED:
-        must({B_DONE, B_LATE}.issuperset(books), "what is COMPLETED is true")
+        for step, truth in enumerate(books):
+            is_true = truth in {B_DONE, B_LATE}
+            must(is_true or small.skippable[step], "what is COMPLETED is true, but for skips")
         has_pivot = small.pivot < len(small.steps)
         must(has_pivot or not world.cancelled, "a cancelled saga rests COMPENSATED")
     for step, effect in enumerate(row.effects):
+        stands = books[step] in _STANDS
+        skipped = small.skippable[step] and effect == NOT_DONE
+        must(not (skipped and stands), "what is skipped as not done did not happen")
         if not small.external[step]:
             untouched = effect in {NOT_STARTED, NOT_DONE}
             must((books[step] == B_NOTHING) == untouched, "a transaction is what its row says")

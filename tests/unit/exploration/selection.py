@@ -47,68 +47,52 @@ BOUNDS = {
     "told from outside, with one decision of people": Bounds(
         needs=True, tells=1, acts=1, kinds=DECISIONS
     ),
+    "with steps that may be skipped": Bounds(needs=True),
+    "with steps that may be skipped, and two decisions of people": Bounds(acts=2, kinds=DECISIONS),
 }
 
-# One of each kind for every step, and all that is known to be hard.
+# The simplest of each kind, and what is known to be hard and small.
 SELECTED = {
+    "of one step": [
+        *["sql<sql | |", "sql<call | |", "sql<manual | |", "sql<nothing | |"],
+        *["call<call | |", "call<manual | |", "call<nothing | |", "ask<call | |"],
+        *_lines(_BAR, _WORKS, _BAR),
+        *_lines(_BAR, _BAR, _RETRIABLE),
+    ],
+    "of two steps": [
+        *["sql<sql call<call | |", "sql<sql | sql |", "sql<call | ask |"],
+        *["| sql | call", "| call | sql", "| | sql call"],
+    ],
+    "of three steps": ["sql<sql | ask | call", "call<call | sql | sql", "| sql | sql call"],
+    "of four and five steps": ["sql<sql | ask | sql call"],
+    "with three workers": ["| ask |", "call<call | |"],
+    "that wait": ["| sql |", "| call |", "| | call"],
+    "that wait and get two signals": ["| call |"],
+    "with one act of people": ["sql<sql | |", "| call |", "| | call<call"],
+    "with two acts of people": ["sql<sql | |"],
+    "with two decisions of people": [
+        *["call<call | |", "| call<call |", "| | call<call"],
+        *["sql<sql | sql<sql |", "sql<sql | sql | sql"],
+    ],
+    "with three decisions of people": ["| call<call |"],
+    "that wait, with one act of people": ["| sql |"],
+    "that may need a person": ["ask<call | |", "sql<sql | call | call"],
+    "that wait and may need a person": ["| call |"],
+    "that may need a person, with two decisions of people": ["| call<call |", "| | call<call"],
+    "whose probes may find them accepted": ["ask<call | |"],
+    "that wait, and whose probes may find them accepted": ["| ask |"],
+    "told from outside": ["| call |"],
+    "told from outside, with one decision of people": ["| call |", "| | call"],
+    "with steps that may be skipped": ["| | call?", "| | sql? call"],
+    "with steps that may be skipped, and two decisions of people": ["| | sql? sql<sql"],
+}
+
+ALL = {
     "of one step": [
         *_lines(_COMPENSATABLE, _BAR, _BAR),
         *_lines(_BAR, _WORKS, _BAR),
         *_lines(_BAR, _BAR, _RETRIABLE),
     ],
-    "of two steps": [
-        "sql<sql call<call | |",
-        "ask<call call<nothing | |",
-        "sql<sql | sql |",
-        "sql<call | ask |",
-        "call<sql | call |",
-        "call<manual | ask |",
-        "| sql | call",
-        "| call | sql",
-        "| ask | call",
-        "| | sql call",
-    ],
-    "of three steps": [
-        "ask<call sql<sql | sql |",
-        "call<call ask<nothing | call |",
-        "sql<sql | ask | call",
-        "call<call | sql | sql",
-        "| sql | sql call",
-    ],
-    "of four and five steps": [
-        "sql<sql call<call | ask | call",
-        "sql<sql | ask | sql call",
-    ],
-    "with three workers": ["| ask |", "call<call | |"],
-    "that wait": [
-        *["sql<sql | |", "call<call | |", "| sql |", "| call |", "| | sql", "| | call"],
-    ],
-    "that wait and get two signals": ["| call |"],
-    "with one act of people": [
-        *["sql<sql | |", "call<call | |", "call<manual | |", "| call |", "| | call<call"],
-        "| sql | sql<sql",
-    ],
-    "with two acts of people": ["sql<sql | |", "| | sql"],
-    "with two decisions of people": [
-        *["call<call | |", "| call<call |", "| | call<call", "| call | call", "ask<nothing | |"],
-        *["sql<sql call<call | |", "| sql<sql | call<call", "sql<sql | sql<sql |"],
-        *["sql<sql | sql | sql", "sql<sql sql<sql sql<sql | |"],
-    ],
-    "with three decisions of people": ["| call<call |", "| | call<call"],
-    "that wait, with one act of people": ["| sql |"],
-    "that may need a person": ["ask<call | |", "| ask |", "sql<sql | call | call"],
-    "that wait and may need a person": ["| call |"],
-    "that may need a person, with two decisions of people": [
-        *["call<call | |", "| call<call |", "| | call<call", "| sql<sql | call"],
-    ],
-    "whose probes may find them accepted": ["| ask |", "ask<call | |"],
-    "that wait, and whose probes may find them accepted": ["| ask |"],
-    "told from outside": ["call<call | call |", "| call |"],
-    "told from outside, with one decision of people": ["| call |", "| | call", "call<call | |"],
-}
-
-ALL = {
-    "of one step": SELECTED["of one step"],
     "of two steps": [
         *_lines(_COMPENSATABLE, _COMPENSATABLE, _BAR, _BAR),
         *_lines(_COMPENSATABLE, _BAR, _WORKS, _BAR),
@@ -123,7 +107,8 @@ ALL = {
         *_lines(_BAR, _BAR, _RETRIABLE, _RETRIABLE, _RETRIABLE),
     ],
     "of four and five steps": [
-        *SELECTED["of four and five steps"],
+        "sql<sql call<call | ask | call",
+        "sql<sql | ask | sql call",
         "call<sql sql<call | sql | call sql",
         "ask<sql sql<call | call | sql",
         "sql<sql call<call | ask | sql call",
@@ -186,7 +171,7 @@ ALL = {
         *_lines(_BAR, _BAR, ["sql<sql", "call"]),
     ],
     "that may need a person": [
-        *SELECTED["that may need a person"],
+        "sql<sql | call | call",
         *_lines(_COMPENSATABLE, _BAR, _BAR),
         *_lines(_BAR, _WORKS, _BAR),
         *_lines(_BAR, _BAR, _RETRIABLE),
@@ -200,7 +185,7 @@ ALL = {
         *_lines(_BAR, _BAR, _RETRIABLE),
     ],
     "that may need a person, with two decisions of people": [
-        *SELECTED["that may need a person, with two decisions of people"],
+        "| sql<sql | call",
         *_lines(_COMPENSATABLE, _BAR, _BAR),
         *_lines(_BAR, _PIVOTS, _BAR),
         *_lines(_BAR, _BAR, _LAST),
@@ -208,27 +193,33 @@ ALL = {
         *_lines(_BAR, ["sql", "call"], _BAR, _RETRIABLE),
     ],
     "whose probes may find them accepted": [
-        *SELECTED["whose probes may find them accepted"],
+        *["| ask |", "ask<call | |"],
         *_lines(["sql<sql", "call<call", "ask<call"], _BAR, ["ask"], _BAR),
         *_lines(["ask<sql", "ask<manual", "ask<nothing"], _BAR, _BAR),
         *_lines(_BAR, ["ask", "ask<call"], _BAR, _RETRIABLE),
         "sql<sql | ask | call",
     ],
     "that wait, and whose probes may find them accepted": [
-        *SELECTED["that wait, and whose probes may find them accepted"],
         *_lines(["sql<sql", "ask<call"], _BAR, ["ask"], _BAR),
-        *["ask<call | |", "| ask | call"],
+        *["| ask |", "ask<call | |", "| ask | call"],
     ],
     "told from outside": [
-        *SELECTED["told from outside"],
+        *["call<call | call |", "| call |"],
         *_lines(["sql<sql", "ask<call"], _BAR, ["call", "ask"], _BAR),
         *_lines(["call<call", "call<nothing", "ask<call"], _BAR, _BAR),
         *_lines(_BAR, ["ask"], _BAR, _RETRIABLE),
         *["| | call", "sql<sql | ask | call"],
     ],
     "told from outside, with one decision of people": [
-        *SELECTED["told from outside, with one decision of people"],
+        *["| call |", "| | call", "call<call | |"],
         *_lines(_BAR, ["call", "call<call"], _BAR, ["sql", "call"]),
         *["| ask |", "ask<call | |", "sql<sql | call |"],
+    ],
+    "with steps that may be skipped": [
+        *SELECTED["with steps that may be skipped"],
+        *["| | sql?", "| | sql? sql", "| sql | sql? call"],
+    ],
+    "with steps that may be skipped, and two decisions of people": [
+        *["| | sql? sql<sql", "| | call<call?", "| | sql<sql? sql<sql", "| | call? sql"],
     ],
 }

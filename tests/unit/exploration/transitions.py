@@ -76,14 +76,15 @@ def keep_in_transition(small: Small, row: Row, event: str, settled: "Settled") -
         must(not looked_for or after.look_at == row.step, "a probe's nothing is looked at again")
     if isinstance(move, Compensate):
         keep_order(small, after)
-    keep_at_rest(after)
+    keep_at_rest(small, after)
+    _keep_skipping(small, row, event, after)
     _keep_waiting(small, row, event, after)
     _keep_stopping(small, row, event, after)
     _keep_signal(small, row, event, after)
     if event not in {"resolve", "retry"}:
         _keep_known(small, row, event, after)
     if event in NEEDED:
-        _keep_asking(row, event, after)
+        _keep_asking(small, row, event, after)
     elif isinstance(settled.move, Fail) and row.status == RUNNING and small.probed[row.step]:
         long_enough = row.step < small.pivot or row.ended == Ended.LONG_AGO
         asked = row.waiting_for == PROBE and long_enough
@@ -112,7 +113,7 @@ def _keep_epoch(row: Row, event: str, settled: "Settled") -> None:
     )
 
 
-def _keep_asking(row: Row, event: str, after: Row) -> None:
+def _keep_asking(small: Small, row: Row, event: str, after: Row) -> None:
     """Who asks for a person gets one, but where nothing happened and the saga is to go back."""
     if row.status not in {RUNNING, COMPENSATING}:
         return
@@ -121,9 +122,34 @@ def _keep_asking(row: Row, event: str, after: Row) -> None:
     goes_back = row.status == RUNNING and stops and event != STANDS and not doubted
     # What a late success contradicts is asked for again.
     contradicted = row.waiting_for == PROBE and event == CLOSED and row.effects[row.step] == DONE
-    must(after.status == FAILED or goes_back or contradicted, "who asks for a person gets one")
+    skipped = row.status == RUNNING and small.skippable[row.step]
+    asked = after.status == FAILED or goes_back or contradicted or skipped
+    must(asked, "who asks for a person gets one")
     if event == CLOSED and row.status == RUNNING and row.waiting_for != PROBE:
         must(after.effects[row.step] == NOT_DONE, "what the provider closed is not in doubt")
+
+
+def _keep_skipping(small: Small, row: Row, event: str, after: Row) -> None:
+    """A step that may be skipped stops nobody, and is skipped when it is given up, not before."""
+    if row.status != RUNNING or not small.skippable[row.step]:
+        return
+    # It may have happened twice: a person is asked at once.
+    must(
+        after.status != FAILED or event == "late success under an old key",
+        "what may be skipped makes no saga FAILED",
+    )
+    before, known = row.effects[row.step], after.effects[row.step]
+    is_past = after.status == COMPLETED or after.step != row.step
+    if not is_past or after.status not in {RUNNING, COMPLETED} or known == DONE:
+        return
+    must(event not in {"succeeded", "found"}, "what is done is not skipped")
+    must(known in {NOT_DONE, UNKNOWN}, "what is skipped is known not to be done, or in doubt")
+    closed = event == CLOSED
+    must(before != UNKNOWN or known == UNKNOWN or closed, "a doubt outlasts the step")
+    waited = event == "due" and row.waiting_for == SIGNAL and not row.early
+    tried = row.attempt > small.steps[row.step].retry.retries
+    said = event == "refused" or event in NEEDED
+    must(waited or tried or said, "a step is skipped only when it is given up")
 
 
 def _keep_known(small: Small, row: Row, event: str, after: Row) -> None:
