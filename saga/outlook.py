@@ -42,9 +42,9 @@ def _words(  # noqa: PLR0912 - one line a move
 ) -> str:
     match move:
         case Advance(to, skipped):
-            return f"{_skipped(skipped)}{to} comes next"
+            return f"{_skipped(at, skipped)}{to} comes next"
         case Complete(skipped=skipped):
-            return f"{_skipped(skipped)}the saga is {Status.COMPLETED}"
+            return f"{_skipped(at, skipped)}the saga is {Status.COMPLETED}"
         case Retry():
             return f"retry {at.attempt} follows"
         case Dispatch(overdue=overdue):
@@ -76,8 +76,8 @@ def _words(  # noqa: PLR0912 - one line a move
     assert_never(move)
 
 
-def _skipped(skipped: Skipped | None) -> str:
-    return "it is skipped, and " if skipped else ""
+def _skipped(at: Position, skipped: Skipped | None) -> str:
+    return f"{at.step} is skipped, and " if skipped else ""
 
 
 def _alarmed(*, overdue: bool) -> str:

@@ -204,8 +204,8 @@ def test_a_late_success_of_the_last_step_is_noted_once() -> None:
 
 def test_the_outlook_tells_of_the_skip() -> None:
     assert what_follows(parcel, on(ask).in_attempt(4), AttemptFailed(UNKNOWN)) == (
-        "it is skipped, and the saga is COMPLETED"
+        "parcel.ask is skipped, and the saga is COMPLETED"
     )
     assert what_follows(parcel, on(hail), RefusedFinally()) == (
-        "it is skipped, and parcel.note comes next"
+        "parcel.hail is skipped, and parcel.note comes next"
     )

@@ -12,7 +12,7 @@ import pytest
 from matplotlib import get_data_path
 from PIL import ImageFont
 
-from saga import Saga, compensatable, manual, nothing_to_compensate, pivot, retriable
+from saga import Saga, compensatable, manual, nothing_to_compensate, pivot, retriable, skip
 from saga.errors import DefinitionNotFound
 from saga.graph import Picture, Where, definition, definition_of, drawn_as, mermaid, svg
 from saga.graph.layout import width, wrapped
@@ -148,6 +148,21 @@ def test_a_definition_tells_steps_roles_kinds_compensations_probes_and_limits() 
         assert "refund." not in plain
     assert "version 3 · timeout 1 h 30 min" in words(picture)
     assert {"COMPLETED", "COMPENSATED", "FAILED", "no way back from here"} <= set(words(picture))
+
+
+def test_a_step_that_may_be_skipped_is_drawn_as_such_and_leads_to_no_failure() -> None:
+    steps = [pivot(sql("parcel.send")), retriable(call("parcel.tell"), give_up=skip)]
+    parcel = Saga(name="parcel", version=1, state=State, timeout=timedelta(minutes=5), steps=steps)
+    gone = where(parcel, Status.COMPLETED, steps[1], effects=[Effect.DONE, Effect.UNKNOWN])
+
+    for picture, word in (
+        (drawn_as(parcel), "3 retries · timeout 30 s · skipped if it fails"),
+        (drawn_as(parcel, gone), "skipped"),
+    ):
+        assert word in words(picture)
+        assert word in mermaid(picture)
+        assert word in " ".join(picture.told())
+        assert "step1 -.-> failed" in mermaid(picture)
 
 
 @pytest.mark.parametrize(
