@@ -15,7 +15,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 from obstore import exceptions
-from obstore.store import ClientConfig, S3Store
+from obstore.store import S3Store
 
 from gateways.objects.accounts import BucketAccount
 from gateways.objects.pieces import PIECE_BYTES, are, pieces
@@ -198,11 +198,6 @@ class BucketStore:
     def _objects(self) -> S3Store:
         if self._data is None:
             account = self._account
-            options: ClientConfig = {
-                "timeout": self._timeout,
-                "connect_timeout": _CONNECT,
-                "allow_http": True,
-            }
             self._data = S3Store(
                 account.bucket,
                 endpoint=account.endpoint,
@@ -210,7 +205,11 @@ class BucketStore:
                 access_key_id=account.access_key_id,
                 secret_access_key=account.secret_access_key,
                 virtual_hosted_style_request=account.endpoint is None,
-                client_options=options,
+                client_options={
+                    "timeout": self._timeout,
+                    "connect_timeout": _CONNECT,
+                    "allow_http": True,
+                },
                 retry_config={"max_retries": _RETRIES, "retry_timeout": self._timeout},
             )
         return self._data
@@ -246,9 +245,13 @@ class BucketStore:
             raise StoreAway(f"{self.name} answered {error.code}: it may work again later") from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
             raise self._refused("access denied") from None
-        except (exceptions.NotFoundError, FileNotFoundError) as error:
-            raise self._refused("not found") from error
-        except (exceptions.BaseError, MinioException, urllib3.exceptions.HTTPError) as error:
+        except (
+            *(exceptions.BaseError, FileNotFoundError),
+            *(MinioException, urllib3.exceptions.HTTPError),
+        ) as error:
+            # What else is not found is an upload that somebody ended: another try makes a new one.
+            if "NoSuchBucket" in str(error):
+                raise self._refused("NoSuchBucket") from None
             raise StoreAway(
                 f"{self.name} did not do it ({_short(error)}): it may work again later"
             ) from None
