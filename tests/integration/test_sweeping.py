@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +26,7 @@ from gateways.staging import Staging
 from saga import connect
 from saga.cli.errors import UsageError
 from tests.integration.attic import DAY, Attic, Watched
-from tests.integration.test_cli import NOBODY, Shell, environment
+from tests.integration.test_cli import NOBODY, PROJECT, Shell, environment
 from workflows.sweeping import Kind, Removal, Thing, Verdict, sources
 from workflows.sweeping.sources import Objects, StagedFiles
 
@@ -399,6 +401,23 @@ def test_a_saga_that_starts_between_looking_and_removal_keeps_its_file(attic: At
     assert attic.files() == {kept}
 
 
+def test_a_version_that_is_withdrawn_while_the_store_is_asked_is_not_missing(
+    attic: Attic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = attic.completed()
+    attic.tidy()
+    attic.store.remove(attic.key(saga_id))
+    listing = attic.store.objects
+
+    def withdraw(prefix: str) -> Iterator[Any]:
+        attic.execute("UPDATE applications SET status = 'unavailable', is_latest = false")
+        return listing(prefix)
+
+    monkeypatch.setattr(attic.store, "objects", withdraw)
+
+    assert attic.told() == []
+
+
 def test_two_sweepers_at_once_remove_it_once_and_fail_at_nothing(any_attic: Attic) -> None:
     attic = any_attic
     for _ in range(2):
@@ -601,6 +620,37 @@ def shell_of(url: str, folder: Path, **variables: str) -> Shell:
         "OBJECT_STORE_FOLDER": str(folder / "store"),
     }
     return Shell(environment(DATABASE_URL=text, CELERY_BROKER_URL=NOBODY, **(places | variables)))
+
+
+def test_what_beat_sends_calls_a_person_and_tidies(
+    attic: Attic, attic_url: str, tmp_path: Path
+) -> None:
+    late = attic.put(attic.key(attic.compensated()))
+    shell = shell_of(attic_url, tmp_path, APP_SWEEP_GRACE_SECONDS="0.001")
+    program = (
+        "import logging\n"
+        "from app import celery\n"
+        "logging.basicConfig()\n"
+        "sent = celery.conf.beat_schedule\n"
+        "for name in ('sweep', 'tidy_staging'):\n"
+        "    celery.tasks[sent[name]['task']]()\n"
+        "    assert sent[name]['options']['queue'] == 'saga.new'\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    [alarm] = [line for line in done.stderr.splitlines() if "event=alarm" in line]
+    assert late in alarm
+    assert attic.files() == set()
+    assert attic.objects() == {late}
 
 
 @pytest.mark.parametrize("grace", ["soon", "", "48"])

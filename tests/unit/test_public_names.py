@@ -14,6 +14,7 @@ from saga.task import Effect
 from tests.unit.kinds import kinds_of
 from workflows import refund
 from workflows.reconciliation import RECONCILE
+from workflows.sweeping import SWEEP, TIDY, Kind
 
 pytestmark = pytest.mark.unit
 
@@ -109,6 +110,11 @@ def test_what_is_stored_of_a_reconciliation_stays() -> None:
         *("not_booked", "refunded_twice", "not_refunded", "not_final", "may_still_happen"),
         *("other_amount", "number_reused", "over_the_payment", "payment_differs"),
     }
+
+
+def test_what_is_stored_of_a_sweep_stays() -> None:
+    assert (SWEEP, TIDY) == ("app_upload.sweep", "app_upload.tidy_staging")
+    assert set(Kind) == {"staged_file", "upload", "object", "record"}
 
 
 def test_the_kinds_of_events_stay() -> None:
