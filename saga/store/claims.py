@@ -39,14 +39,14 @@ def claim(
 
 # An UPDATE that waited for the settle would lock the row once more behind it, and the saga's next
 # message, which does not wait, would be dropped.
-_RENEW = """
-UPDATE saga_state
-SET wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
+_RENEWED = """wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
 WHERE id = (
     SELECT id FROM saga_state
     WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
       AND claim_deadline > clock_timestamp()
     FOR UPDATE SKIP LOCKED)"""
+
+_RENEW = f"UPDATE saga_state SET {_RENEWED}"  # noqa: S608 - only our own constants
 
 
 @writes
@@ -61,18 +61,11 @@ def renew_lease(connection: Connection, saga_id: UUID, *, token: UUID, lease: ti
 
 _PROGRESS = f"""
 WITH moved AS (
-    UPDATE saga_state
-    SET version = version + 1, updated_at = clock_timestamp(),
-        wake_at = LEAST(clock_timestamp() + %(lease)s, claim_deadline)
-    WHERE id = (
-        SELECT id FROM saga_state
-        WHERE saga_id = %(saga_id)s AND claimed_by = %(token)s::uuid
-          AND claim_deadline > clock_timestamp()
-        FOR UPDATE SKIP LOCKED)
+    UPDATE saga_state SET version = version + 1, updated_at = clock_timestamp(), {_RENEWED}
     RETURNING {COLUMNS}
 ), noted AS ({EVENT}
 )
-SELECT 1 FROM moved"""  # noqa: S608 - only our own constants
+SELECT FROM moved"""  # noqa: S608 - only our own constants
 
 
 @writes

@@ -134,6 +134,24 @@ def test_a_call_learns_that_its_saga_went_on_without_it(shop: Shop) -> None:
     assert "progress" not in shop.kinds(saga_id)
 
 
+def test_a_lost_call_that_had_told_of_its_progress_is_not_taken_for_settled(shop: Shop) -> None:
+    shop.engine = shop.engine_for(shop.saga, timing=replace(TIMING, lease=0.3 * SECOND))
+    saga_id = shop.start()
+    shop.work_off(until="ship")
+
+    def stuck(_: Any) -> None:
+        progress(1, 2)
+        while "progress" not in shop.kinds(saga_id):
+            time.sleep(0.02)
+        shop.let_pass(timedelta(seconds=7))
+        assert shop.recover().published == 1
+
+    shop.script.say("ship", stuck)
+
+    assert shop.deliver() == Drop("claim was lost")
+    assert shop.kinds(saga_id)[-1] == "late_success"
+
+
 def test_outside_of_a_call_nobody_listens_to_progress() -> None:
     progress(1, 2)
 

@@ -16,8 +16,8 @@ WORK = (
     _heartbeat(
         name="no lease is renewed",
         guard="lease renewal",
-        before="store.renew_lease(connection, saga_id, token=token, lease=lease)",
-        after="pass",
+        before="store.renew_lease(connection, row.saga_id, token=token, lease=lease)",
+        after="True",
         killed_by=tests(_CALLS, "test_a_heartbeat_renews_the_lease_in_time_while_the_call_runs"),
     ),
     _heartbeat(
@@ -26,6 +26,15 @@ WORK = (
         before="over.wait(lease.total_seconds() / 3)",
         after="over.wait(lease.total_seconds() * 3)",
         killed_by=tests(_CALLS, "test_a_heartbeat_renews_the_lease_in_time_while_the_call_runs"),
+    ),
+    _call(
+        name="a call that tells of its progress passes for settled",
+        guard="late success",
+        before="record=replace(self._by(token), detail={}).record(",
+        after="record=self._by(token).record(",
+        killed_by=tests(
+            _CALLS, "test_a_lost_call_that_had_told_of_its_progress_is_not_taken_for_settled"
+        ),
     ),
     _call(
         name="the key is not stored before the call",
