@@ -28,17 +28,22 @@ class Apk:
 
 
 def read_apk(file: Path) -> Apk:
-    """Read an APK in a process of its own, bounded in memory and time. Raises NotAnApk."""
+    """Read an APK in a process of its own, bounded in memory and time.
+
+    Raises NotAnApk, or OSError where the file itself cannot be opened.
+    """
     try:
-        done = subprocess.run(  # noqa: S603 - our own program
-            # Isolated: neither our environment, with its secrets, nor our folder reach it.
-            [sys.executable, "-I", str(_READER), str(file)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={"PATH": os.defpath},
-            timeout=_WITHIN.total_seconds(),
-            check=False,
-        )
+        with file.open("rb") as given:
+            done = subprocess.run(  # noqa: S603 - our own program
+                # Isolated: neither our environment, with its secrets, nor our folder reach it.
+                [sys.executable, "-I", str(_READER)],
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": os.defpath},
+                timeout=_WITHIN.total_seconds(),
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise NotAnApk("is not an APK: reading it takes too long") from None
     try:
