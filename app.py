@@ -44,7 +44,7 @@ register(celery, engine)
 
 
 def expect_doors(**_: object) -> None:
-    """End this process, with all that is wrong, unless it could refund as the settings say."""
+    """End this process, with all that is wrong, unless it could do its work as the settings say."""
     from gateways.account import AccountFaulty
     from tasks import doors
 
@@ -54,8 +54,16 @@ def expect_doors(**_: object) -> None:
         sys.exit("\n".join(f"saga: {fault}" for fault in faulty.faults))
 
 
+def answer_doctor(**_: object) -> None:
+    """Let ``saga doctor`` ask this worker what it sees."""
+    from tasks import staging_token
+
+    staging_token.answer()
+
+
 # Before its processes fork, and before any message is taken.
 signals.worker_init.connect(expect_doors)
+signals.worker_init.connect(answer_doctor)
 
 
 def reconcile() -> None:
@@ -104,9 +112,10 @@ def pending_migrations(connection: "Connection") -> Iterable[str]:
 
 def findings() -> Iterable["Finding"]:
     """What ``saga doctor`` should know of this application."""
-    from commands import health
+    from commands import health, upload_health
 
-    return health.findings()
+    yield from health.findings()
+    yield from upload_health.findings(celery)
 
 
 def register_commands(cli: "typer.Typer") -> None:

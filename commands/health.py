@@ -31,7 +31,7 @@ def pending(config: Config, connection: Connection) -> Iterable[str]:
 
 
 def findings() -> Iterator[Finding]:
-    """Judge the settings that have no safe default."""
+    """Judge the settings that have no safe default, and payment providers."""
     if settings.saga_api_key is None:
         yield Finding.warn(
             "SAGA_API_KEY",

@@ -4,12 +4,19 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from standardwebhooks import Webhook
+
+from gateways.account import Form, is_loopback
+
+_URL, _SECRET = "APP_NOTIFY_URL", "APP_NOTIFY_SECRET"
+_LEAST_BYTES = 24
 
 # What says "not like this"; any other answer may be another one next time.
 _REFUSALS = frozenset(range(400, 500)) - {408, 409, 425, 429}
@@ -23,16 +30,44 @@ class NoticeRefused(NoticeError):
     """Whoever is told does not take this notice, and will not."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoticeAccount:
+    """Who is told, and the secret that is shared with them: base64, after ``whsec_`` or not."""
+
+    url: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> Self | None:
+        """Return the account, None if no variable of it is set. Raises AccountFaulty."""
+        form = Form(given, (), [_SECRET], _URL)
+        if form.is_blank:
+            return None
+        if _URL not in form.given:
+            form.fault(_URL, "is not set", f"set it, or unset {_SECRET}")
+        account = cls(url=form.url(_URL, "https://example.com/hooks"), secret=form.secret(_SECRET))
+        if account.secret and not _is_long(account.secret):
+            form.fault(
+                _SECRET, f"is not base64 of {_LEAST_BYTES} bytes or more", "make a longer one"
+            )
+        form.end()
+        return account
+
+
+def _is_long(secret: str) -> bool:
+    try:
+        raw = b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return len(raw) >= _LEAST_BYTES
+
+
 class Notices:
-    """Sends signed notices to one address.
+    """Sends signed notices. Safe to share between threads and to create before a fork."""
 
-    ``secret`` is base64, with or without the prefix ``whsec_``; raises ValueError for one that is
-    none. Safe to share between threads and to create before a fork.
-    """
-
-    def __init__(self, url: str, secret: str, *, timeout: timedelta) -> None:
-        self._url = url
-        self._signer = Webhook(secret)
+    def __init__(self, account: NoticeAccount, *, timeout: timedelta) -> None:
+        self._url = account.url
+        self._signer = Webhook(account.secret)
         self._timeout = timeout.total_seconds()
 
     def send(self, notice_id: str, kind: str, data: Mapping[str, Any], *, now: datetime) -> None:
@@ -51,7 +86,10 @@ class Notices:
             "webhook-signature": self._signer.sign(notice_id, moment, body),
         }
         try:
-            with httpx.Client(timeout=self._timeout, follow_redirects=False) as client:
+            # What is on this machine is never asked through a proxy.
+            with httpx.Client(
+                timeout=self._timeout, trust_env=not is_loopback(self._url)
+            ) as client:
                 answer = client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
             raise NoticeError(f"nobody took the notice: {type(error).__name__}") from error

@@ -14,6 +14,8 @@ from saga import connect
 from settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateways.account import Fault
     from gateways.notices import Notices
     from gateways.objects import ObjectStore
@@ -108,19 +110,26 @@ def api_url_faults() -> "list[Fault]":
 
 
 def check() -> None:
-    """Raise AccountFaulty with all that is wrong with how providers are set up; calls nobody.
+    """Raise AccountFaulty with all that is wrong with how other systems are set up; calls nobody.
 
     What needs no fault is made: a worker's processes then have it from before their fork.
     """
     from gateways.account import AccountFaulty
 
     faults = api_url_faults()
-    for method in PROVIDERS:
+
+    def look(door: "Callable[[], object]") -> None:
         try:
-            if payment_account(method) is not None:
-                payment_gateway(method)
+            door()
         except AccountFaulty as faulty:
-            faults += faulty.faults
+            faults.extend(faulty.faults)
+        except NoSuchDoor:
+            pass  # what is not set up is told by who needs it
+
+    for method in PROVIDERS:
+        look(lambda method=method: payment_account(method) and payment_gateway(method))  # type: ignore[misc]
+    look(object_store)
+    look(notices)
     if faults:
         raise AccountFaulty(faults)
 
@@ -163,11 +172,7 @@ def staging() -> "Staging":
 @lru_cache
 def notices() -> "Notices | None":
     """Who is told of new versions; None if nobody is. Raises AccountFaulty."""
-    url, secret = settings.app_notify_url, settings.app_notify_secret
-    if url is None:
-        return None
-    from gateways.notices import Notices
+    from gateways.notices import NoticeAccount, Notices
 
-    return Notices(
-        url, "" if secret is None else secret.get_secret_value(), timeout=_NOTICE_TIMEOUT
-    )
+    account = NoticeAccount.read(settings.account("APP_NOTIFY_"))
+    return None if account is None else Notices(account, timeout=_NOTICE_TIMEOUT)
