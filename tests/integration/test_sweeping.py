@@ -600,6 +600,22 @@ def test_the_command_tells_what_nobody_owns_and_removes_it(
     assert attic.objects() == set()
 
 
+def test_the_command_fails_where_an_orphan_cannot_be_removed(
+    attic: Attic, attic_url: str, tmp_path: Path
+) -> None:
+    stuck = attic.staging.file(uuid4())
+    stuck.mkdir(parents=True)
+    is_old(stuck)
+    is_old(attic.staged().file)
+
+    done = shell_of(attic_url, tmp_path).run("sweep", "--remove")
+
+    assert done.returncode == 1
+    assert "saga: 1 could not be removed" in done.stderr
+    assert "2 orphans (1 removed)" in done.stdout
+    assert list(attic.staging.folder.iterdir()) == [stuck]
+
+
 def test_the_command_fails_where_a_place_cannot_be_looked_through(
     attic: Attic, attic_url: str, tmp_path: Path
 ) -> None:
