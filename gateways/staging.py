@@ -74,7 +74,7 @@ class StagedFile:
 
 
 class Incoming:
-    """A file that is coming in. Leaving the block before ``finish`` removes it."""
+    """A file that is coming in. Leaving the block before ``finish``, or by an error, removes it."""
 
     def __init__(self, staging: "Staging", file_id: UUID) -> None:
         self._staging = staging
@@ -83,11 +83,12 @@ class Incoming:
         self._digest = hashlib.sha256()
         self._size = 0
         self._stream: BinaryIO | None = None
+        self._is_whole = False
 
     def __enter__(self) -> Self:
         with self._staging.understood():
-            self._staging.folder.mkdir(mode=0o700, exist_ok=True)
-            self._stream = os.fdopen(os.open(self._coming, _NEW, 0o600), "wb", buffering=0)
+            self._staging.make()
+            self._stream = _create(self._coming)
         return self
 
     def __exit__(
@@ -96,9 +97,13 @@ class Incoming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._coming.unlink(missing_ok=True)
+        with self._staging.understood():
+            try:
+                if self._stream is not None:
+                    self._stream.close()
+            finally:
+                if kind is not None or not self._is_whole:
+                    self._staging.remove(self._id)
 
     def write(self, piece: bytes) -> None:
         """Take the next bytes. Raises TooLarge, StagingFull, StagingAway."""
@@ -119,13 +124,17 @@ class Incoming:
         with self._staging.understood():
             os.fsync(self._stream.fileno())
             self._stream.close()
-            self._coming.rename(whole)
             self._stream = None
+            self._coming.rename(whole)
             _sync(whole.parent)
+        self._is_whole = True
         return Staged(self._id, whole, self._size, self._digest.hexdigest())
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+def _create(file: Path) -> BinaryIO:
+    """A new file that only we may read; where anything is there already, even a link, it fails."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(file, flags, 0o600), "wb", buffering=0)
 
 
 class Staging:
@@ -182,22 +191,33 @@ class Staging:
         """Leave a small file while the block runs: its name, and what whoever sees it reads."""
         name, text = f"{secrets.token_hex(8)}{_TOKEN}", secrets.token_hex(16)
         path = self.folder / name
-        with self.understood():
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            path.write_text(text)
         try:
+            with self.understood():
+                self.make()
+                # As only we may read it, it proves that a worker may read our files, too.
+                with _create(path) as token:
+                    token.write(text.encode())
             yield name, text
         finally:
-            path.unlink(missing_ok=True)
+            with self.understood():
+                path.unlink(missing_ok=True)
 
     def read_token(self, name: str) -> str | None:
         """What the token of that name says; None where it is not seen."""
         if not name.endswith(_TOKEN) or Path(name).name != name:
             return None
         try:
-            return (self.folder / name).read_text()
-        except OSError:
+            return (self.folder / name).read_text("ascii")
+        except (OSError, ValueError):
             return None
+
+    def make(self) -> None:
+        """Make the folder, in one that is there already."""
+        try:
+            self.folder.mkdir(mode=0o700)
+        except FileExistsError:
+            return
+        _sync(self.folder.parent)
 
     @contextmanager
     def understood(self) -> Iterator[None]:
