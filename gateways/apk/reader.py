@@ -146,7 +146,7 @@ def _judge_whole(split: str | None, needs_splits: str | None) -> None:
 def _package(name: str) -> str:
     if len(name) > _LONGEST_PACKAGE or _PACKAGE.fullmatch(name) is None:
         raise Fault(
-            f"names the package {_shown(name)!r}, which is none: two or more parts of letters, "
+            f"names the package {name[:100]!a}, which is none: two or more parts of letters, "
             "digits and underscores, each with a letter first, joined by dots"
         )
     return name
