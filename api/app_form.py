@@ -15,6 +15,7 @@ from workflows import AppDetails
 
 _SINGLE = ("name", "description")
 _FIELDS = (*_SINGLE, "tags")
+_SHOWN = 50
 
 BODY = {
     "required": True,
@@ -46,13 +47,14 @@ async def receive_upload(
     """Stage the form's file, and read its fields; nothing is left of a form that is refused."""
     with stage.receive(saga_id) as incoming:
         details = _details(await _read(request, incoming))
-        return await run_in_threadpool(incoming.finish), details
+        staged = await run_in_threadpool(incoming.finish)
+    return staged, details
 
 
 async def _read(request: Request, incoming: Incoming) -> dict[str, list[str]]:
     """The form's fields; its file goes into ``incoming``."""
     fields: dict[str, list[str]] = {}
-    has_file, name, value = False, "", bytearray()
+    has_file, is_empty, name, value = False, True, "", bytearray()
     async for seen in read_parts(request, stall=settings.app_upload_stall):
         match seen:
             case Begins(name=name):
@@ -60,11 +62,12 @@ async def _read(request: Request, incoming: Incoming) -> dict[str, list[str]]:
                     raise BadForm("is there twice: send one APK", name=name)
                 if name != "file" and name not in _FIELDS:
                     known = ", ".join(("file", *_FIELDS))
-                    raise BadForm(f"has an unknown part; there are {known}")
+                    raise BadForm(f"has an unknown part {name[:_SHOWN]!r}; there are {known}")
                 has_file = has_file or name == "file"
                 value.clear()
             case Piece(content) if name == "file":
                 await run_in_threadpool(incoming.write, content)
+                is_empty = False
             case Piece(content):
                 value += content
                 if len(value) > LARGEST_FIELD:
@@ -73,6 +76,8 @@ async def _read(request: Request, incoming: Incoming) -> dict[str, list[str]]:
                 fields.setdefault(name, []).append(_text(name, value))
     if not has_file:
         raise BadForm("is missing: send the APK in the part 'file'", name="file")
+    if is_empty:
+        raise BadForm("is empty: send the APK", name="file")
     return fields
 
 
@@ -91,7 +96,7 @@ def _details(fields: dict[str, list[str]]) -> AppDetails:
     try:
         return AppDetails(**given, tags=fields.get("tags", []))
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(
             [{**fault, "loc": ("body", *fault["loc"])} for fault in faults]
         ) from None

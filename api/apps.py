@@ -1,5 +1,8 @@
 """Producers' endpoints for applications: upload one, look at it, download it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Annotated
 from uuid import uuid4
@@ -10,7 +13,6 @@ from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -31,7 +33,6 @@ from gateways.staging import (
 from models import Application, ApplicationStatus, ApplicationView
 from saga import Engine
 from saga.api import answers
-from saga.database import is_away
 from settings import settings
 from tasks.doors import NoSuchDoor, object_store, staging
 from workflows import (
@@ -48,6 +49,10 @@ log = structlog.get_logger("apps")
 PATH = "/api/apps"
 # The file, and the form around it.
 LARGEST_BODY = LARGEST_APK + 1024 * 1024
+
+# Each takes a process of its own, with a time limit: more at once would only be slower, and keep
+# other requests waiting for a thread.
+READ_AT_ONCE = 2
 
 _AGAIN_SECONDS = "30"
 
@@ -76,6 +81,7 @@ class UploadAccepted(BaseModel):
 
 def router(engine: Engine) -> APIRouter:
     routes = APIRouter(tags=["applications"])
+    reading = asyncio.Semaphore(READ_AT_ONCE)
 
     @routes.post(
         PATH,
@@ -96,7 +102,10 @@ def router(engine: Engine) -> APIRouter:
         saga_id = uuid4()
         try:
             staged, details = await receive_upload(request, stage, saga_id)
-            return await run_in_threadpool(_start, engine, stage, staged, details, idempotency_key)
+            async with _turn(reading, stage, staged):
+                return await run_in_threadpool(
+                    _start, engine, stage, staged, details, idempotency_key
+                )
         except ClientDisconnect:
             log.info("the client went away before its file was whole", saga_id=str(saga_id))
             return Response(status_code=400)  # nobody hears it
@@ -135,6 +144,20 @@ def router(engine: Engine) -> APIRouter:
     return routes
 
 
+@asynccontextmanager
+async def _turn(reading: asyncio.Semaphore, stage: Staging, staged: Staged) -> AsyncIterator[None]:
+    """Wait until the file may be read; it is removed when this server stops before."""
+    try:
+        await reading.acquire()
+    except asyncio.CancelledError:
+        stage.remove(staged.id)
+        raise
+    try:
+        yield
+    finally:
+        reading.release()
+
+
 def _start(
     engine: Engine,
     stage: Staging,
@@ -143,6 +166,7 @@ def _start(
     idempotency_key: str | None,
 ) -> UploadAccepted:
     """Start the upload's saga; what is staged for nothing is removed."""
+    is_needed = False
     try:
         apk = read_apk(staged.file)
         with Session(engine.database) as session, session.begin():
@@ -150,19 +174,13 @@ def _start(
                 engine, session, staged, apk, details, idempotency_key=idempotency_key
             )
             view = find_application(session, str(started.saga_id))
+            # From here on also when the commit's answer is lost: the saga may have begun.
+            is_needed = started.is_new
     except NotAnApk as error:
-        stage.remove(staged.id)
         raise NotAnApp(f"the file {error}") from None
-    except DBAPIError as error:
-        # A commit whose answer was lost may have started it: then the file is needed.
-        if not is_away(error):
+    finally:
+        if not is_needed:
             stage.remove(staged.id)
-        raise
-    except BaseException:
-        stage.remove(staged.id)
-        raise
-    if not started.is_new:
-        stage.remove(staged.id)
     return UploadAccepted(saga_id=str(started.saga_id), application=view)
 
 

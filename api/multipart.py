@@ -55,19 +55,7 @@ async def read_parts(request: Request, *, stall: timedelta) -> AsyncIterator[See
     body, and 408 when nothing comes for so long. ClientDisconnect goes through.
     """
     reader = _Reader()
-    parser = MultipartParser(
-        _boundary(request),
-        {
-            "on_part_begin": reader.part_begin,
-            "on_header_field": reader.header_name,
-            "on_header_value": reader.header_value,
-            "on_header_end": reader.header_end,
-            "on_headers_finished": reader.headers_end,
-            "on_part_data": reader.data,
-            "on_part_end": reader.part_end,
-            "on_end": reader.end,
-        },
-    )
+    parser = _parser(_boundary(request), reader)
     stream = request.stream()
     while True:
         try:
@@ -88,6 +76,25 @@ async def read_parts(request: Request, *, stall: timedelta) -> AsyncIterator[See
             yield seen
     if not reader.is_whole:
         raise BadForm("ends before the form does: send all of it")
+
+
+def _parser(boundary: bytes, reader: "_Reader") -> MultipartParser:
+    try:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": reader.part_begin,
+                "on_header_field": reader.header_name,
+                "on_header_value": reader.header_value,
+                "on_header_end": reader.header_end,
+                "on_headers_finished": reader.headers_end,
+                "on_part_data": reader.data,
+                "on_part_end": reader.part_end,
+                "on_end": reader.end,
+            },
+        )
+    except FormParserError:
+        raise BadForm("has a boundary that is too long: let your client make it") from None
 
 
 def _boundary(request: Request) -> bytes:
