@@ -101,15 +101,23 @@ class FileTooLarge(NotAnApp):
     """The file has more bytes than an APK may have."""
 
 
-# Control characters but for line ends and tabs, and halves of characters, which no JSON can hold.
+# Control characters, and halves of characters, which no JSON can hold.
 _UNPRINTABLE = frozenset({"Cc", "Cs"})
-_SPACING = str.maketrans("", "", "\n\r\t")
+_SPACING = "\n\r\t"
 
 
-def _printable(value: Any) -> Any:
-    if isinstance(value, str) and any(
-        unicodedata.category(char) in _UNPRINTABLE for char in value.translate(_SPACING)
-    ):
+def _is_printable(text: str) -> bool:
+    return not any(unicodedata.category(char) in _UNPRINTABLE for char in text)
+
+
+def _line(value: Any) -> Any:
+    if isinstance(value, str) and not _is_printable(value.strip(_SPACING)):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def _lines(value: Any) -> Any:
+    if isinstance(value, str) and not _is_printable(re.sub(f"[{_SPACING}]", "", value)):
         raise ValueError("must not contain control characters")
     return value
 
@@ -117,7 +125,8 @@ def _printable(value: Any) -> Any:
 _NAME = StringConstraints(min_length=1, max_length=100, strip_whitespace=True)
 _TAG = StringConstraints(min_length=1, max_length=50, strip_whitespace=True)
 _DESCRIPTION = StringConstraints(max_length=1000, strip_whitespace=True)
-_PRINTABLE = BeforeValidator(_printable)
+_LINE = BeforeValidator(_line)
+_LINES = BeforeValidator(_lines)
 
 
 class AppDetails(BaseModel):
@@ -125,9 +134,9 @@ class AppDetails(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
-    name: Annotated[str, _NAME, _PRINTABLE]
-    description: Annotated[str, _DESCRIPTION, _PRINTABLE] = ""
-    tags: Annotated[list[Annotated[str, _TAG, _PRINTABLE]], Field(max_length=10)] = []
+    name: Annotated[str, _NAME, _LINE]
+    description: Annotated[str, _DESCRIPTION, _LINES] = ""
+    tags: Annotated[list[Annotated[str, _TAG, _LINE]], Field(max_length=10)] = []
 
 
 class AppInput(AppDetails):
