@@ -92,9 +92,8 @@ def _json(swept: Swept, listed: list[Finding], now: datetime) -> dict[str, Any]:
 def _tell(swept: Swept, listed: list[Finding], now: datetime) -> None:
     removed = swept.removals[Removal.REMOVED]
     console.print(
-        f"{swept.seen} things seen: {swept.verdicts[Verdict.ORPHAN]} orphans"
-        f" ({removed} removed), {swept.verdicts[Verdict.FOREIGN]} foreign, "
-        f"{swept.verdicts[Verdict.MISSING]} missing"
+        f"{swept.seen} seen; orphans: {swept.verdicts[Verdict.ORPHAN]} ({removed} removed), "
+        f"foreign: {swept.verdicts[Verdict.FOREIGN]}, missing: {swept.verdicts[Verdict.MISSING]}"
     )
     if not listed:
         return

@@ -612,7 +612,7 @@ def test_the_command_fails_where_an_orphan_cannot_be_removed(
 
     assert done.returncode == 1
     assert "saga: 1 could not be removed" in done.stderr
-    assert "2 orphans (1 removed)" in done.stdout
+    assert "orphans: 2 (1 removed)" in done.stdout
     assert list(attic.staging.folder.iterdir()) == [stuck]
 
 
