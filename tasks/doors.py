@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateways.account import Fault
     from gateways.notices import Notices
     from gateways.objects import ObjectStore
+    from gateways.objects.accounts import BucketAccount
     from gateways.payments.accounts import AlipayAccount, WechatPayAccount
     from gateways.staging import Staging
 
@@ -128,21 +129,26 @@ def check() -> None:
 
     for method in PROVIDERS:
         look(lambda method=method: payment_account(method) and payment_gateway(method))  # type: ignore[misc]
-    look(object_store)
+    look(bucket_account)
     look(notices)
     if faults:
         raise AccountFaulty(faults)
+
+
+def bucket_account() -> "BucketAccount | None":
+    """Our bucket; None if it is not set up. Raises AccountFaulty."""
+    from gateways.objects.accounts import BucketAccount
+
+    given = settings.account("OBJECT_STORE_")
+    given.pop("OBJECT_STORE_FOLDER", None)  # where there is no bucket
+    return BucketAccount.read(given)
 
 
 @lru_cache
 def object_store() -> "ObjectStore":
     """Where applications are kept. Raises NoSuchDoor, which says what to set, or AccountFaulty."""
     timeout = timedelta(seconds=settings.app_upload_call_timeout_seconds * _EARLIER)
-    from gateways.objects.accounts import BucketAccount
-
-    given = settings.account("OBJECT_STORE_")
-    given.pop("OBJECT_STORE_FOLDER", None)  # where there is no bucket
-    account = BucketAccount.read(given)
+    account = bucket_account()
     if account is not None:
         from gateways.objects.bucket import BucketStore
 

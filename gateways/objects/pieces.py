@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateways.objects.store import Corrupt
 
-PIECE_BYTES = 8 * 1024 * 1024
+# The least that S3 takes as a part; of 10,000 parts, so that an object may have 50 GB.
+PIECE_BYTES = 5 * 1024 * 1024
 
 
 def pieces(
