@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 TINY = Path(__file__).parents[1] / "commands" / "tiny.apk"
 PACKAGE, VERSION_CODE, VERSION_NAME = "com.example.tiny", 7, "1.2.3"
@@ -27,8 +28,12 @@ def make_apk(
     min_sdk: int = 21,
     target_sdk: int = 33,
     size: int | None = None,
+    words: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """Write an APK that says this of itself; padded to about ``size`` bytes, if any."""
+    """Write an APK that says this of itself; padded to about ``size`` bytes, if any.
+
+    ``words`` are other strings of its manifest, and what stands in their place.
+    """
     numbers = {
         "versionCode": version_code,
         "minSdkVersion": min_sdk,
@@ -38,7 +43,7 @@ def make_apk(
         for entry in tiny.infolist():
             content = tiny.read(entry)
             if entry.filename == _MANIFEST:
-                texts = {PACKAGE: package, VERSION_NAME: version_name}
+                texts = {PACKAGE: package, VERSION_NAME: version_name, **words}
                 content = _renumbered(_reworded(content, texts), numbers)
             made.writestr(entry.filename, content)
         if size is not None:

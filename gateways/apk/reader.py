@@ -17,7 +17,7 @@ import zipfile
 from itertools import pairwise
 from typing import Any, BinaryIO
 
-MEMORY_BYTES = 512 * 1024 * 1024
+MEMORY_BYTES = 256 * 1024 * 1024
 CPU_SECONDS = 5
 
 _LARGEST_MANIFEST = 4 * 1024 * 1024
