@@ -171,6 +171,13 @@ def lying() -> bytes:
     return with_fields(TINY.read_bytes(), MANIFEST, SIZES + 4, 2**32 - 2, form="<L")
 
 
+def junk_in_between() -> bytes:
+    """Where Android looks for the list of entries, and where others look, may be two lists."""
+    content = TINY.read_bytes()
+    at = content.rindex(b"PK\x05\x06")
+    return content[:at] + b"junk" + content[at:]
+
+
 def zip64() -> bytes:
     content = TINY.read_bytes()
     at = content.rindex(b"PK\x05\x06")
@@ -200,6 +207,7 @@ def unfolding(folder: Path) -> Path:
         pytest.param(lambda: TINY.read_bytes()[:-1], "it is no ZIP archive", id="cut off"),
         pytest.param(lambda: TINY.read_bytes() + b"junk", "after its end", id="junk after"),
         pytest.param(lambda: b"MZ" + TINY.read_bytes(), "before its beginning", id="junk before"),
+        pytest.param(junk_in_between, "before its beginning or its list", id="junk in between"),
         pytest.param(lambda: archive_of(), "before its beginning", id="an empty archive"),  # noqa: PLW0108
         pytest.param(zip64, "is a ZIP64 archive", id="ZIP64"),
         pytest.param(lambda: archive_of("classes.dex"), "there is no Android", id="no manifest"),
@@ -233,6 +241,18 @@ def test_what_is_no_apk_is_refused_before_it_is_unpacked(
     assert why in fault(content())
 
 
+@pytest.mark.parametrize(
+    ("bound", "why"),
+    [("_MOST_UNPACKED", "would unpack"), ("_LARGEST_DIRECTORY", "a list of entries that is too")],
+)
+def test_no_archive_is_larger_than_any_application(
+    monkeypatch: pytest.MonkeyPatch, bound: str, why: str
+) -> None:
+    monkeypatch.setattr(reader, bound, 100)
+
+    assert why in fault(TINY.read_bytes())
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_second_manifest_is_refused() -> None:
     with zipfile.ZipFile(TINY) as tiny:
@@ -257,7 +277,7 @@ def test_bits_that_flip_are_never_a_crash() -> None:
 
 
 def test_what_takes_too_much_of_the_machine_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(NotAnApk, match="takes too"):
+    with pytest.raises(NotAnApk, match="takes too much memory"):
         read_apk(unfolding(tmp_path))
 
 
