@@ -30,6 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--prove", action="store_true", help="run proofs in full, not their short selection"
     )
+    parser.addoption(
+        "--radosgw", action="store_true", help="try object stores on a Ceph of Debian's, too"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what asks for a Ceph, unless a run asks for that."""
+    if not config.getoption("--radosgw"):
+        left_out = [item for item in items if item.get_closest_marker("radosgw")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("radosgw")]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import uuid4
 
 from gateways.objects.pieces import PIECE_BYTES, are, pieces
@@ -118,8 +118,7 @@ class FolderStore:
             proof.unlink()
 
     def _end_uploads(self, key: str) -> None:
-        parent, name = str(PurePosixPath(key).parent), PurePosixPath(key).name
-        for upload in self.uploads(f"{parent}/{name}"):
+        for upload in self.uploads(key):
             if upload.key == key:
                 self.abort(upload)
 
@@ -130,9 +129,8 @@ class FolderStore:
         return self._folder.joinpath(*parts)
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
-        above = self._folder.joinpath(*PurePosixPath(prefix).parts[:-1])
-        if prefix.endswith("/"):
-            above = self._folder.joinpath(*PurePosixPath(prefix).parts)
+        parent = prefix.rpartition("/")[0]
+        above = self._path(parent) if parent else self._folder
         with self._understood():
             for folder, _, names in os.walk(above):
                 for name in names:
