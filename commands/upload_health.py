@@ -50,7 +50,7 @@ def _staging(celery: Celery) -> Finding:
     if blind:
         return Finding.bad(
             _STAGING,
-            f"{', '.join(blind)} does not see {stage.folder}: uploads fail there",
+            f"{stage.folder} is not seen by {', '.join(blind)}: uploads fail there",
             "let STAGING_FOLDER be one folder, such as a shared volume, for the API and all "
             "workers",
         )
