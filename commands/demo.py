@@ -1,4 +1,4 @@
-"""``saga demo``: the product in half a minute, on a stack that is gone afterwards."""
+"""``saga demo``: the product in less than a minute, on a stack that is gone afterwards."""
 
 import time
 from typing import Any
@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.audit import Line, signed
+from commands.narrator import busy
 from commands.stage import Stage, StageError
-from commands.story import Story, Told, busy
+from commands.story import Told, tell
 from saga.cli import current, load_application, print_json
 from saga.cli.errors import CliError, UsageError, translate
 from saga.cli.output import console as terminal
@@ -18,17 +19,17 @@ translate(StageError, CliError)
 
 
 def demo() -> None:
-    """Show real refunds on a throw-away stack: one is refused, one loses its worker.
+    """Show real refunds and uploads on a throw-away stack: a worker and a store die half-way.
 
-    It ends with the provider's books beside our payments, and fails when they differ. The
-    folder's own stack is not touched.
+    It ends with the provider's books beside our payments, and fails when they differ, or when an
+    upload left anything behind. The folder's own stack is not touched.
     """
     application = current().application
     if application is None:
         raise UsageError("which application? Name it: --app MODULE:NAME")
     console = Console(quiet=True) if current().json else terminal
     began = time.monotonic()
-    console.print("[bold]Durable sagas for Celery: refunds that end done or undone.[/]")
+    console.print("[bold]Durable sagas for Celery: what they begin ends done or undone.[/]")
     registry = load_application().engine.registry
     with Stage(application) as stage:
         with busy(console, "starting a PostgreSQL, a Redis, a payment provider and workers"):
@@ -36,7 +37,7 @@ def demo() -> None:
         console.print(
             "On a stack of its own: PostgreSQL, Redis, a payment provider, two workers, recovery."
         )
-        told = Story(stage, registry, console).tell()
+        told = tell(stage, registry, console)
         console.print(_audit(told.lines))
         if any((line.asked or 0) > 1 for line in told.lines):
             console.print("Asked twice with the same key, the provider refunded once.\n")
@@ -107,5 +108,7 @@ def _summary(told: Told) -> dict[str, Any]:
             for line in told.lines
         ],
         "sagas": told.sagas,
+        "apps": told.apps,
+        "leftOver": None if told.left is None else told.left.as_json(),
         "problems": told.wrong,
     }

@@ -16,17 +16,20 @@ from typing import Self
 
 import psutil
 
+from commands.object_sandbox import ObjectSandbox, SandboxDown, is_installed
 from saga.stack import standing as stack
 
 _OF_OTHER_STACKS = (
     *("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_"),
-    *("WECHATPAY_", "ALIPAY_"),
+    *("WECHATPAY_", "ALIPAY_", "STAGING_", "OBJECT_", "APP_"),
 )
 _SHORT_TIMES = {
     "SAGA_LEASE_SECONDS": "3",
     "SAGA_PATIENCE_SECONDS": "3",
     "SAGA_SCAN_SECONDS": "1",
     "PAYMENT_REFUND_FIRST_RETRY_SECONDS": "1",
+    "APP_UPLOAD_FIRST_RETRY_SECONDS": "0.3",
+    "APP_TIDY_SECONDS": "1",
 }
 _READY_WITHIN = timedelta(minutes=2)
 _STOPPED_WITHIN = timedelta(seconds=60)
@@ -39,7 +42,8 @@ class StageError(Exception):
 class Stage:
     """The application's stack in a folder of its own, stopped and removed when the block ends.
 
-    Also at Ctrl-C, at SIGTERM and after an error.
+    Also at Ctrl-C, at SIGTERM and after an error. ``sandbox`` is its S3 server; None where that
+    is not installed, and objects are kept in a folder.
     """
 
     def __init__(self, application: str) -> None:
@@ -57,6 +61,7 @@ class Stage:
         temporary.mkdir()
         temporary.chmod(0o1777)
         self._environment = inherited | _SHORT_TIMES | {"TMPDIR": str(temporary)}
+        self.sandbox = ObjectSandbox() if is_installed() else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -74,6 +79,9 @@ class Stage:
 
     def start(self) -> None:
         """Return when all is ready. Raises StageError when it does not start."""
+        if self.sandbox is not None:
+            self.sandbox.start(self._environment, self.folder / "object-sandbox.log")
+            self._environment |= self.sandbox.environment
         with self._log.open("wb") as log:
             # In a session of its own: Ctrl-C reaches only us, and we stop it in order.
             self._process = subprocess.Popen(  # noqa: S603
@@ -88,10 +96,18 @@ class Stage:
         while time.monotonic() < deadline and self._process.poll() is None:
             running = stack.running(self.data)
             if running is not None and not running.missing:
+                self._await_sandbox()
                 return
             time.sleep(0.1)
         said = self._log.read_text(errors="replace").strip()
         raise StageError(f"the demonstration's stack did not start\n{said}")
+
+    def _await_sandbox(self) -> None:
+        try:
+            if self.sandbox is not None:
+                self.sandbox.wait()
+        except SandboxDown as error:
+            raise StageError(str(error)) from error
 
     def stop(self) -> None:
         """Stop the stack and remove its folder; a second call does nothing."""
@@ -105,6 +121,8 @@ class Stage:
                 self._process.kill()
                 self._process.wait()
                 stack.down(self.data)
+            if self.sandbox is not None:
+                self.sandbox.stop()
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             signal.signal(signal.SIGINT, before)

@@ -1,5 +1,6 @@
 """The demonstration is real: it ends well, and leaves nothing behind."""
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.acceptance.world import World
+from tests.apks import PACKAGE, TINY
 from tests.conftest import PROJECT
 
 COMMAND = [sys.executable, "-m", "saga.cli"]
@@ -25,11 +27,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def left_in(folder: Path) -> list[str]:
-    """The processes that know of the folder."""
+    """The processes that know of the folder, such as by their TMPDIR; the demonstration too."""
     left = []
-    for process in psutil.process_iter(["cmdline"]):
+    for process in psutil.process_iter(["cmdline", "environ"]):
         words = process.info["cmdline"] or []
-        if any(str(folder) in word for word in words):
+        known = [*words, *(process.info["environ"] or {}).values()]
+        if any(str(folder) in text for text in known):
             left.append(" ".join(words))
     return left
 
@@ -54,11 +57,20 @@ def test_the_demonstration_ends_well_with_no_difference(tmp_path: Path) -> None:
         "called back": "COMPLETED",
         "refused": "COMPENSATED",
         "killed": "COMPLETED",
+        "cut off": "COMPENSATED",
+        "through": "COMPLETED",
     }
     refunded = {payment["refundedAmount"] for payment in told["payments"]}
     assert refunded == {"100.00", "80.00", "25.50", "45.00", "0.00", "320.00"}
     # The worker was killed in its call: the provider was asked again, and refunded once.
     assert max(payment["requests"] or 0 for payment in told["payments"]) == 2
+    [app] = told["apps"]
+    assert (app["packageName"], app["status"], app["isLatest"]) == (PACKAGE, "available", True)
+    assert app["readBack"] == {
+        "sizeBytes": TINY.stat().st_size,
+        "sha256": hashlib.sha256(TINY.read_bytes()).hexdigest(),
+    }
+    assert told["leftOver"] == {"records": 0, "objects": 0, "uploads": 0, "stagedFiles": 0}
     assert not list(tmp_path.iterdir())
     assert not left_in(tmp_path)
 
@@ -76,7 +88,7 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(
     )
     try:
         deadline = time.monotonic() + 60
-        while len(left_in(tmp_path)) < 5 and time.monotonic() < deadline:
+        while len(left_in(tmp_path)) < 6 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert left_in(tmp_path)
 
@@ -90,8 +102,14 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing(
         demo.wait()
 
 
-def test_the_doctor_finds_a_whole_stack_well(make_world: Callable[..., World]) -> None:
-    world = make_world()
+def test_the_doctor_finds_a_whole_stack_well(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    places = {
+        "STAGING_FOLDER": str(tmp_path / "staging"),
+        "OBJECT_STORE_FOLDER": str(tmp_path / "objects"),
+    }
+    world = make_world(settings=places)
 
     def diagnosis() -> dict[str, Any]:
         done = subprocess.run(
