@@ -3,6 +3,7 @@
 Data goes by `obstore`; what is being written is listed and aborted by `minio`, as obstore cannot.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,8 @@ _RETRIES = 1
 _AT_ONCE = 2
 _PAGE = 1000
 _LONGEST_MESSAGE = 200
+# It holds the key and the number of an upload, and leaves no room for what went wrong.
+_ADDRESS = re.compile(r"https?://\S+")
 
 _REFUSALS = frozenset(
     {
@@ -263,5 +266,6 @@ class BucketStore:
 
 
 def _short(error: Exception) -> str:
-    """What a library says, in a line; it may go on for pages."""
-    return " ".join(str(error).split())[:_LONGEST_MESSAGE] or type(error).__name__
+    """What a library says, in a line, without the address; it may go on for pages."""
+    said = _ADDRESS.sub("", str(getattr(error, "reason", None) or error))
+    return " ".join(said.split())[:_LONGEST_MESSAGE] or type(error).__name__
