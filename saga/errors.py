@@ -229,10 +229,10 @@ class SagaFailed(SagaError):
 
 
 class ClaimLost(SagaError):
-    """The saga went on without this call, which was silent or at it for too long: let it end."""
+    """This call was silent, or at it, for too long: the saga goes on without it. Let it end."""
 
     def __init__(self) -> None:
-        super().__init__("the saga has gone on without this call")
+        super().__init__("the call's claim is lost: the saga goes on without it")
 
 
 class MovedMeanwhile(SagaError):

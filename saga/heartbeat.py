@@ -48,11 +48,12 @@ def heartbeat(
                     if is_news and told is not None:
                         says = replace(record, detail={**record.detail, **told.detail()})
                         kept = store.note_progress(connection, row, says, token=token, lease=lease)
-                        written, beats = (told, 1) if kept else (written, beats)
                     else:
                         kept = store.renew_lease(connection, row.saga_id, token=token, lease=lease)
                     if not kept and not queries.has_claim(connection, row.saga_id, token=token):
                         progress.is_lost = True
+                if is_news and kept:
+                    written, beats = told, 1
             except SQLAlchemyError as error:
                 log.warning(
                     "heartbeat missed", saga_id=str(row.saga_id), error=type(error).__name__

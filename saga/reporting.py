@@ -6,7 +6,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from saga.circumstances import plain
 from saga.errors import ClaimLost
+
+_LONGEST_UNIT = 40
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,16 @@ def progress(done: int, of: int, unit: str = "bytes") -> None:
     """Tell how far an external step, a compensation or a probe has come.
 
     Cheap: call it as often as you like; only now and then is it written into the timeline. Outside
-    of a call, as in a test of the step alone, nobody listens. Raises ClaimLost once the saga has
-    gone on without this call: what it still did would only be in the way.
+    of a call, as in a test of the step alone, nobody listens; nor in threads that the step starts
+    without its context. Raises ClaimLost once the call's claim is lost, or past its hard limit:
+    what it still did would only be in the way; ValueError for numbers below 0 or that are none.
     """
+    for number in (done, of):
+        if not isinstance(number, int) or number < 0:
+            raise ValueError(f"progress(done, of) takes whole numbers from 0 on, not {number!r}")
     current = _current.get()
     if current is None:
         return
     if current.is_lost:
         raise ClaimLost
-    current.told = Told(done, of, unit)
+    current.told = Told(done, of, plain(unit, longest=_LONGEST_UNIT))

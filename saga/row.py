@@ -29,7 +29,8 @@ PAUSE = """(
 # Since when the saga stands where it stands: what only tells of it has not moved it.
 CAME_THERE = """(
     SELECT max(e.at) FROM saga_event AS e WHERE e.saga_id = saga_state.saga_id
-      AND e.kind NOT IN ('signal_received', 'late_success', 'stopping', 'paused', 'resumed'))"""
+      AND e.kind NOT IN
+        ('signal_received', 'late_success', 'stopping', 'paused', 'resumed', 'progress'))"""
 
 _NAMES = (*COLUMNS.split(", "), "now")
 

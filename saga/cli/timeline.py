@@ -93,7 +93,7 @@ def _outcome(  # noqa: PLR0912 - one line a kind
         case "signalled":
             return f"the signal {detail.get('signal')} came; the step is called again"
         case "attempt_failed":
-            return f"failed{error}; tries again in {_wait(detail)}"
+            return f"failed{error}{_in_all(detail)}; tries again in {_wait(detail)}"
         case "probe_planned":
             probe = short(str(detail.get("probe")), saga_type)
             found = f"{error}{_found(detail)}"
@@ -153,6 +153,7 @@ def _wait(detail: Mapping[str, Any]) -> str:
 
 
 def _in_all(detail: Mapping[str, Any]) -> str:
+    """How far a call had come when it ended."""
     return f" ({_so_far(detail['progress'])})" if "progress" in detail else ""
 
 
