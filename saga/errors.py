@@ -229,7 +229,7 @@ class SagaFailed(SagaError):
 
 
 class ClaimLost(SagaError):
-    """This call was silent, or at it, for too long: the saga goes on without it. Let it end."""
+    """The call was silent, or at it, for too long, and its saga goes on without it: let it end."""
 
     def __init__(self) -> None:
         super().__init__("the call's claim is lost: the saga goes on without it")
