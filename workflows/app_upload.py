@@ -111,7 +111,7 @@ def _is_printable(text: str) -> bool:
 
 
 def _line(value: Any) -> Any:
-    if isinstance(value, str) and not _is_printable(value.strip(_SPACING)):
+    if isinstance(value, str) and not _is_printable(value.strip(f" {_SPACING}")):
         raise ValueError("must be one line without control characters")
     return value
 
