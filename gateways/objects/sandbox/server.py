@@ -36,6 +36,8 @@ class Server:
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
         self._faults = Faults()
+        # moto itself minds no threads: an upload that is aborted while it is written breaks it.
+        self._one_at_a_time = threading.Lock()
         self._s3 = DomainDispatcherApplication(create_backend_app)
         self._backend = s3_backends[_ACCOUNT][_PARTITION]
         self._backend.create_bucket(bucket, "us-east-1")
@@ -54,18 +56,20 @@ class Server:
                 return _json(respond, {})
         _, _, key = unquote(path).strip("/").partition("/")
         operation = Operation.of(method, environ.get("QUERY_STRING", ""), has_key=bool(key))
-        if not self._knows(environ.get("QUERY_STRING", "")):
-            _body(environ)
-            respond("404 Not Found", [("Content-Type", "application/xml")])
-            return [_XML.format("NoSuchUpload").encode()]
         fault = self._faults.take(operation, key, _size(environ))
         if fault is None:
             return self._serve(environ, respond)
         return self._fail(fault, key, environ, respond)
 
     def _serve(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
-        answer: Iterable[bytes] = self._s3(environ, respond)
-        return answer
+        # Before the lock: a client that sends slowly holds up nobody.
+        whole = _with(environ, _body(environ))
+        with self._one_at_a_time:
+            if not self._knows(environ.get("QUERY_STRING", "")):
+                respond("404 Not Found", [("Content-Type", "application/xml")])
+                return [_XML.format("NoSuchUpload").encode()]
+            answer: Iterable[bytes] = self._s3(whole, respond)
+            return answer
 
     def _fail(self, fault: Fault, key: str, environ: Environ, respond: Respond) -> Iterable[bytes]:
         match fault.kind:
