@@ -50,7 +50,7 @@ ORDERS_OWN = {
         *("pause", "resume", "sit", "pause_type", "resume_type", "lift"),
     )
 }
-OVER_AND_OVER = 4
+OVER_AND_OVER = 2
 WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
 
 
@@ -135,13 +135,13 @@ def fates(
 ) -> Iterator[tuple[Point, Then]]:
     """Each point with each fate that it can have; else one death a point, and one thaw, in turn.
 
-    What a history does over and over is then struck each sixth time, and of an order the points
+    What a history does more than twice is then struck each fifteenth time, and of an order the points
     around what no refund writes are enough.
     """
     times = Counter[str]()
     for turn, point in enumerate(points):
         times[point.name] += 1
-        is_enough = times[point.name] > OVER_AND_OVER and turn % 6 != 0
+        is_enough = times[point.name] > OVER_AND_OVER and turn % 15 != 0
         thaws = FREEZES if point.name in FREEZABLE and not point.is_heartbeat else []
         if all_of_them:
             yield from ((point, then) for then in [*DEATHS, *thaws])
