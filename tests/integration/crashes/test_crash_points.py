@@ -135,8 +135,8 @@ def fates(
 ) -> Iterator[tuple[Point, Then]]:
     """Each point with each fate that it can have; else one death a point, and one thaw, in turn.
 
-    What a history does more than twice is then struck each fifteenth time, and of an order the points
-    around what no refund writes are enough.
+    What a history does more than twice is then struck each fifteenth time, and of an order the
+    points around what no refund writes are enough.
     """
     times = Counter[str]()
     for turn, point in enumerate(points):
