@@ -37,6 +37,7 @@ _RETRIES = 1
 # Each holds a piece in memory.
 _AT_ONCE = 2
 _PAGE = 1000
+_RANGE_BYTES = 32 * 1024 * 1024
 _LONGEST_MESSAGE = 200
 # It holds the key and the number of an upload, and leaves no room for what went wrong.
 _ADDRESS = re.compile(r"https?://\S+")
@@ -189,8 +190,13 @@ class BucketStore:
             next(self.uploads(key), None)
 
     def _pieces(self, key: str) -> Iterator[bytes]:
-        for piece in obstore.get(self._objects, key).stream(min_chunk_size=1024 * 1024):
-            yield bytes(piece)
+        # By ranges, because the timeout of a request includes the reading of its answer.
+        size = obstore.head(self._objects, key)["size"]
+        for start in range(0, size, _RANGE_BYTES):
+            asked = (start, min(start + _RANGE_BYTES, size))
+            answer = obstore.get(self._objects, key, options={"range": asked})
+            for piece in answer.stream(min_chunk_size=1024 * 1024):
+                yield bytes(piece)
 
     def _end_uploads(self, key: str) -> None:
         for upload in self.uploads(key):

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from gateways.objects.pieces import PIECE_BYTES, are, pieces
 from gateways.objects.store import (
+    Corrupt,
     ObjectMissing,
     PendingUpload,
     StoreAway,
@@ -53,6 +54,7 @@ class FolderStore:
                         written.write(piece)
                     written.flush()
                     os.fsync(written.fileno())
+                self._prove(pending, key, size=size, sha256=sha256)
                 pending.rename(target)
             except BaseException:
                 pending.unlink(missing_ok=True)
@@ -117,6 +119,10 @@ class FolderStore:
             proof.write_bytes(b"proof")
             proof.unlink()
 
+    def _prove(self, pending: Path, key: str, *, size: int, sha256: str) -> None:
+        if not are(_read(pending), size=size, sha256=sha256):
+            raise Corrupt(f"{self.name} keeps other bytes of {key} than it was given")
+
     def _end_uploads(self, key: str) -> None:
         for upload in self.uploads(key):
             if upload.key == key:
@@ -126,6 +132,10 @@ class FolderStore:
         parts = key.split("/")
         if not all(parts) or not {".", ".."}.isdisjoint(parts) or "\0" in key:
             raise StoreRefused(f"{key!r} cannot be an object's key: it would leave the folder")
+        if _PENDING.fullmatch(parts[-1]):
+            raise StoreRefused(
+                f"{key!r} cannot be an object's key: it is named as one half-written"
+            )
         return self._folder.joinpath(*parts)
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:

@@ -1,11 +1,13 @@
 """What every store of objects does for us: a folder, a bucket of moto, and one of Ceph if asked."""
 
 import hashlib
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -203,9 +205,7 @@ def test_of_two_that_write_the_same_key_nothing_but_the_object_is_left(
     store: ObjectStore, key: str, file: Path
 ) -> None:
     def write() -> None:
-        try:
-            put(store, key, file)
-        except StoreError:
+        with suppress(StoreError):  # each ends what the other writes
             put(store, key, file)
 
     racing = [threading.Thread(target=write) for _ in range(2)]
@@ -216,6 +216,7 @@ def test_of_two_that_write_the_same_key_nothing_but_the_object_is_left(
 
     put(store, key, file)
     assert left(store, key) == ([key], [])
+    assert store.matches(key, size=len(CONTENT), sha256=SHA256)
 
 
 DIES = """
@@ -308,6 +309,35 @@ def test_a_bucket_that_is_gone_for_a_moment_is_asked_once_more(
     put(moto, key, file)
 
 
+def test_a_bucket_that_is_slow_is_not_waited_for(bucket: Bucket, key: str, file: Path) -> None:
+    store = BucketStore(bucket.account, timedelta(seconds=0.3))
+    bucket.fault("get", "slow", times=9, seconds=1)
+
+    with pytest.raises(StoreAway):
+        put(store, key, file)
+
+    bucket.forget_faults()
+    assert left(bucket.store(), key) == ([], [])
+
+
+@pytest.mark.parametrize("operation", ["get", "list", "delete"])
+def test_a_bucket_that_fails_at_anything_may_work_again(
+    moto: BucketStore, bucket: Bucket, key: str, file: Path, operation: str
+) -> None:
+    def put_and_remove() -> None:
+        put(moto, key, file)
+        moto.remove(key)
+
+    bucket.fault(operation, "error", times=9)
+
+    with pytest.raises(StoreAway):
+        put_and_remove()
+
+    bucket.forget_faults()
+    moto.remove(key)
+    assert left(moto, key) == ([], [])
+
+
 def test_bytes_that_a_bucket_changed_are_seen(
     moto: BucketStore, bucket: Bucket, key: str, file: Path
 ) -> None:
@@ -395,7 +425,9 @@ def test_half_an_account_is_told_with_all_that_is_wrong(given: dict[str, str], f
 # A folder alone
 
 
-@pytest.mark.parametrize("odd", ["../x", "apps/../../x", "/x", "apps//x", "apps/./x", "a\0b"])
+@pytest.mark.parametrize(
+    "odd", ["../x", "apps/../../x", "/x", "apps//x", "apps/./x", "a\0b", "x#1"]
+)
 def test_no_key_leaves_the_folder(tmp_path: Path, file: Path, odd: str) -> None:
     store = FolderStore(tmp_path / "objects")
 
@@ -425,7 +457,28 @@ def test_a_folder_that_is_none_may_be_mended(tmp_path: Path, key: str, file: Pat
             asked()
 
 
+def test_a_folder_without_room_keeps_nothing_and_says_so(
+    tmp_path: Path, key: str, file: Path
+) -> None:
+    store = FolderStore(tmp_path / "objects")
+
+    with pytest.raises(StoreAway, match="make room"), files_of_at_most(len(CONTENT) - 1):
+        put(store, key, file)
+
+    assert left(store, key) == ([], [])
+
+
 def test_a_folder_has_no_links(tmp_path: Path, key: str) -> None:
     store = FolderStore(tmp_path)
 
     assert store.link(key, filename="x.apk", valid_for=timedelta(minutes=1)) is None
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))

@@ -21,7 +21,8 @@ class Operation(StrEnum):
     @classmethod
     def of(cls, method: str, query: str, *, has_key: bool) -> Self:
         """Which one a request is."""
-        if method == "DELETE":
+        # What is posted to the bucket itself deletes several keys.
+        if method == "DELETE" or (method == "POST" and not has_key):
             return cls.DELETE
         if method in {"GET", "HEAD"}:
             is_listing = not has_key or "uploadId" in query
