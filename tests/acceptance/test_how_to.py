@@ -50,6 +50,8 @@ def run(page: str, folder: Path, data: Path) -> str:
     """Run the page in one shell, which ends at the first command that fails; what it printed."""
     commands = [command for command, _ in told(page) if command != READERS_OWN]
     env = environment() | {"SAGA_DATA": str(data), "COLUMNS": "200"}
+    # A reader has more time for the retries of what fails.
+    env["PAYMENT_REFUND_FIRST_RETRY_SECONDS"] = "1"
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     try:
         done = subprocess.run(
