@@ -220,10 +220,12 @@ def test_every_route_is_documented() -> None:
     assert set(documented) == served
 
 
-def test_every_fault_of_the_sandbox_is_documented() -> None:
+def test_every_fault_of_the_sandboxes_is_documented() -> None:
+    from gateways.objects.sandbox import faults as objects  # noqa: PLC0415
     from gateways.payments.sandbox.faults import Kind  # noqa: PLC0415
 
-    assert {kind.value for kind in Kind} <= first_cells("sandbox.md")
+    orders = [*Kind, *objects.Kind, *objects.Operation]
+    assert {order.value for order in orders} <= first_cells("sandbox.md")
 
 
 def test_the_refund_reads_in_the_readme_as_it_does_in_the_code() -> None:
