@@ -41,6 +41,8 @@ _RANGE_BYTES = 32 * 1024 * 1024
 _LONGEST_MESSAGE = 200
 # It holds the key and the number of an upload, and leaves no room for what went wrong.
 _ADDRESS = re.compile(r"https?://\S+")
+# obstore tells some refusals, such as those of listing, only in the text of what was answered.
+_CODE = re.compile(r"<Code>(\w+)</Code>")
 
 _REFUSALS = frozenset(
     {
@@ -259,8 +261,9 @@ class BucketStore:
             *(MinioException, urllib3.exceptions.HTTPError),
         ) as error:
             # What else is not found is an upload that somebody ended: another try makes a new one.
-            if "NoSuchBucket" in str(error):
-                raise self._refused("NoSuchBucket") from None
+            code = _CODE.search(str(error))
+            if code is not None and code[1] in _REFUSALS:
+                raise self._refused(code[1]) from None
             raise StoreAway(
                 f"{self.name} did not do it ({_short(error)}): it may work again later"
             ) from None

@@ -350,8 +350,20 @@ def test_bytes_that_a_bucket_changed_are_seen(
 def test_a_bucket_that_does_not_let_us_in_is_for_a_person(
     moto: BucketStore, bucket: Bucket, key: str, file: Path
 ) -> None:
-    bucket.fault("put", "refused")
+    bucket.fault("any", "refused", times=99)
 
+    for asked in (
+        lambda: put(moto, key, file),
+        lambda: moto.remove(key),
+        lambda: list(moto.objects("apps/")),
+        lambda: list(moto.uploads("apps/")),
+        lambda: list(moto.read(key)),
+        moto.check,
+    ):
+        with pytest.raises(StoreRefused, match="OBJECT_STORE_"):
+            asked()
+    bucket.forget_faults()
+    bucket.fault("put", "refused")
     with pytest.raises(StoreRefused, match="OBJECT_STORE_"):
         put(moto, key, file)
 
