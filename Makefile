@@ -31,7 +31,7 @@ prove: $(READY) ## Run the proofs in full, where `make test` runs a selection (o
 mutants: $(READY) ## Take one guard of the engine out at a time: each time a named test must fail
 	@$(BIN)/python -m pytest -q --prove --timeout 7200 tests/mutants
 
-bench: $(READY) ## Measure refunds beside a plain Celery chain (QUICK=1 shortly, PROFILE=1 where CPU goes)
+bench: $(READY) ## Measure refunds beside a plain Celery chain, and uploads (QUICK=1 shortly, PROFILE=1 where CPU goes)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(OUT),--out $(OUT))
 
 check: lint types contracts test ## Run exactly what CI runs

@@ -20,6 +20,7 @@ from benchmarks.scan import scan
 from benchmarks.servers import PROJECT, BenchmarkError, Servers
 from benchmarks.takeover import take_over
 from benchmarks.throughput import CHAINED, PLAIN, Flow, take_turns
+from benchmarks.uploads import STORES, measure_uploads
 
 RESULTS = PROJECT / "benchmarks" / "results"
 
@@ -36,6 +37,9 @@ class Sizes:
     finished: int = 1_000_000
     open_sagas: int = 10_000
     asked: int = 100
+    upload_megabytes: int = 200
+    uploads: int = 3
+    upload_stores: tuple[str, ...] = STORES
 
 
 QUICK = Sizes(
@@ -47,6 +51,9 @@ QUICK = Sizes(
     finished=20_000,
     open_sagas=1_000,
     asked=10,
+    upload_megabytes=16,
+    uploads=1,
+    upload_stores=("bucket",),
 )
 
 PROFILED = 1_000
@@ -76,6 +83,13 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
             servers, at_rest=sizes.finished, opened=sizes.open_sagas, times=sizes.asked
         )
         say(f"lists: 99 % of the slowest within {listed['worstP99Ms']} ms")
+        uploaded = measure_uploads(
+            servers,
+            megabytes=sizes.upload_megabytes,
+            times=sizes.uploads,
+            stores=sizes.upload_stores,
+        )
+        say(f"uploads: {uploaded['worstPeakMb']} MB of memory at most")
         return results.assemble(
             repetitions=found,
             start=start,
@@ -83,6 +97,7 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
             take_over=taken,
             scan=scanned,
             lists=listed,
+            uploads=uploaded,
             surroundings={
                 "quick": quick,
                 "machine": machine(),

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 
@@ -34,6 +35,12 @@ class Family:
                 times = member.cpu_times()
                 seconds += times.user + times.system + times.children_user + times.children_system
         return seconds
+
+    def peak_mb(self) -> float | None:
+        """The most memory (VmHWM) that any one of them ever held; None where nothing tells."""
+        peaks = [_peak_kb(member.pid) for member in self.members()]
+        found = [peak for peak in peaks if peak is not None]
+        return max(found) / 1024 if found else None
 
     def write(self, text: str) -> None:
         """Write to its standard input, where that is a pipe of ours."""
@@ -91,3 +98,11 @@ class Family:
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def _peak_kb(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)

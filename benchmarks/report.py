@@ -44,6 +44,7 @@ def _tables(results: Results) -> list[tuple[str, list[list[str]]]]:
         ("Counted by the servers, per refund", _counts(results)),
         ("Waiting", _waiting(results)),
         _lists(results["lists"]),
+        _uploads(results["uploads"]),
     ]
 
 
@@ -137,6 +138,35 @@ def _lists(found: dict[str, Any]) -> tuple[str, list[list[str]]]:
         for one in found["questions"]
     ]
     return title, [["", "median", "99 %", "budget"], *rows]
+
+
+def _uploads(found: dict[str, Any]) -> tuple[str, list[list[str]]]:
+    budget = found["budgetMb"]
+    title = (
+        f"Uploads of {found['fileMb']} MB, medians of {found['times']}; API and worker within "
+        f"{budget} MB of memory each"
+    )
+    rows = [
+        [
+            one["store"],
+            *(_number(one[f"{name}MbPerSecond"], 1) for name in ("receive", "store", "whole")),
+            _number(one["plainMbPerSecond"], 1),
+            f"{one['storeToPlain']:.2f}",
+            _number(one["apiPeakMb"], 1),
+            _number(one["workerPeakMb"], 1),
+            _verdict(one, budget),
+        ]
+        for one in found["stores"]
+    ]
+    head = ["", "received, MB/s", "stored, MB/s", "in all, MB/s", "obstore alone, MB/s"]
+    return title, [[*head, "of plain", "API, MB", "worker, MB", "budget"], *rows]
+
+
+def _verdict(one: dict[str, Any], budget: float) -> str:
+    peaks = [one["apiPeakMb"], one["workerPeakMb"]]
+    if None in peaks:
+        return _NONE
+    return "PASS" if max(peaks) <= budget else "FAIL"
 
 
 def _notes(results: Results) -> list[str]:

@@ -30,6 +30,7 @@ def assemble(
     take_over: Mapping[str, Any],
     scan: Mapping[str, Any],
     lists: Mapping[str, Any],
+    uploads: Mapping[str, Any],
     surroundings: Mapping[str, Any],
 ) -> Results:
     """One object of everything. ``surroundings`` is what tells one run from another."""
@@ -56,6 +57,7 @@ def assemble(
         "takeOver": dict(take_over),
         "scan": dict(scan),
         "lists": dict(lists),
+        "uploads": dict(uploads),
         "spread": {
             name: {
                 "perSecond": _range([each.per_second for each in found]),

@@ -34,7 +34,7 @@ from saga.embedded import PostgresServer, RedisServer
 PROJECT = Path(__file__).resolve().parent.parent
 _OF_OTHERS = (
     *("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_", "PG"),
-    *("WECHATPAY_", "ALIPAY_"),
+    *("WECHATPAY_", "ALIPAY_", "STAGING_", "OBJECT_", "APP_"),
 )
 _WITHIN_SECONDS = 600
 _TEMPLATE = "template_of_sites"
@@ -85,7 +85,7 @@ class Servers:
     def _start(self) -> None:
         self.postgres.start()
         self.redis.start()
-        port = _free_port()
+        port = free_port()
         self.sandbox_url = f"http://127.0.0.1:{port}"
         books = str(self.folder / "books.sqlite")
         sandbox = self.spawn(
@@ -102,7 +102,7 @@ class Servers:
         self.postgres.create_database(_TEMPLATE)
         environment = self.environment() | {"DATABASE_URL": self.postgres.url_of(_TEMPLATE)}
         self.call(environment, "-m", "alembic", "upgrade", "head")
-        until(lambda: _answers(f"{self.sandbox_url}/healthz"), "the sandbox answers")
+        until(lambda: answers(f"{self.sandbox_url}/healthz"), "the sandbox answers")
 
     def _stop(self) -> None:
         # An impatient second Ctrl-C must not leave half of it behind.
@@ -283,14 +283,14 @@ def _running(server: PostgresServer | RedisServer) -> int:
     return pid
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=1, trust_env=False).is_success
     except httpx.TransportError:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

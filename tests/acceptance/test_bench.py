@@ -54,6 +54,7 @@ def check_layout(found: dict[str, Any]) -> None:
     assert found["takeOverSeconds"] > 0
     assert found["scanMs"] > 0
     check_lists(found["lists"])
+    check_uploads(found["uploads"])
     for flow in MEASURED:
         [repetition] = found["repetitions"][flow]
         assert repetition["refunds"] == REFUNDS
@@ -74,6 +75,16 @@ def check_lists(found: dict[str, Any]) -> None:
     assert found["worstP99Ms"] == max(one["p99Ms"] for one in found["questions"])
 
 
+def check_uploads(found: dict[str, Any]) -> None:
+    assert (found["fileMb"], found["times"], found["budgetMb"]) == (16, 1, 150)
+    [one] = found["stores"]
+    assert one["store"] == "bucket"
+    for name in ("receive", "store", "whole", "plain"):
+        assert one[f"{name}MbPerSecond"] > 0
+    assert 0 < one["apiReadyMb"] <= one["apiPeakMb"] <= found["worstPeakMb"] <= found["budgetMb"]
+    assert 0 < one["workerReadyMb"] <= one["workerPeakMb"] <= found["worstPeakMb"]
+
+
 def check_counts(found: dict[str, Any]) -> None:
     # Claim and settle are two commits, every other step is one, and so is the start.
     assert 4 <= found["commitsPerRefund"] <= 6
@@ -88,6 +99,7 @@ def check_tables(found: dict[str, Any], page: str) -> None:
     assert f"| chained | {found['refund']['chained']['perSecond']:,.1f} |" in page
     assert "a short run, not for comparing" in page
     assert "| status FAILED | " in page
+    assert "| bucket | " in page
 
 
 @pytest.mark.acceptance
