@@ -98,10 +98,18 @@ class Server:
 
     def _hide(self, key: str, seconds: float) -> None:
         """Let an object that was just made come to light only later, whatever was removed since."""
-        keys = self._backend.buckets[self._bucket].keys
-        if (made := keys.get(key)) is not None:
+        with self._one_at_a_time:
+            keys = self._backend.buckets[self._bucket].keys
+            if (made := keys.get(key)) is None:
+                return
+            content = made.value  # what is taken out is closed
             keys.pop(key)
-            threading.Timer(seconds, lambda: keys.__setitem__(key, made)).start()
+
+        def reveal() -> None:
+            with self._one_at_a_time:
+                self._backend.put_object(self._bucket, key, content)
+
+        threading.Timer(seconds, reveal).start()
 
     def _knows(self, query: str) -> bool:
         """Whether the upload that a request names is there; moto fails where it is not."""
@@ -116,14 +124,16 @@ class Server:
         return _json(respond, {})
 
     def _books(self) -> dict[str, Any]:
-        bucket = self._backend.buckets[self._bucket]
+        with self._one_at_a_time:
+            bucket = self._backend.buckets[self._bucket]
+            held = [(key, found.value) for key, found in bucket.keys.items()]
+            uploads = [
+                {"key": upload.key_name, "uploadId": upload_id}
+                for upload_id, upload in bucket.multiparts.items()
+            ]
         objects = [
-            {"key": key, "size": len(held.value), "sha256": hashlib.sha256(held.value).hexdigest()}
-            for key, held in list(bucket.keys.items())
-        ]
-        uploads = [
-            {"key": upload.key_name, "uploadId": upload_id}
-            for upload_id, upload in list(bucket.multiparts.items())
+            {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for key, content in held
         ]
         return {"objects": objects, "uploads": uploads}
 
