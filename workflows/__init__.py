@@ -1,8 +1,7 @@
 """The story: one file a saga, with its order, roles, compensations, retries and timeout."""
 
+from workflows.app_details import AppDetails, AppInput
 from workflows.app_upload import (
-    AppDetails,
-    AppInput,
     ApplicationNotFound,
     FileTooLarge,
     NotAnApp,
