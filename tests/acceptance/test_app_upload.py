@@ -1,0 +1,283 @@
+"""Uploads whose worker, store or listener dies in every step; counted: nothing is left behind."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.acceptance.apps import (
+    CREATE,
+    LATEST,
+    NOTIFY,
+    PIECE_BYTES,
+    STATUS,
+    UPLOAD,
+    AppWorld,
+    Pipe,
+    Sent,
+)
+from tests.acceptance.listener import HANG_UP, open_listener
+from tests.acceptance.world import ROOT
+from tests.integration.bucket import open_bucket
+
+SLOTS = 12
+STORES = ["folder", "bucket"]
+VICTIMS = ["children", "main process", "both"]
+TWO_PIECES = 7 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def world(
+    request: pytest.FixtureRequest,
+    new_database: Callable[[], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[AppWorld]:
+    """One world for all tests of a store; each leaves nothing in it but its COMPLETED sagas."""
+    with ExitStack() as open_until_the_end:
+        is_bucket = request.param == "bucket"
+        world = AppWorld(
+            folder=tmp_path_factory.mktemp(request.param),
+            postgres=None,
+            database_url=new_database(),
+            listener=open_until_the_end.enter_context(open_listener()),
+            bucket=open_until_the_end.enter_context(open_bucket()) if is_bucket else None,
+        )
+        open_until_the_end.callback(world.close)
+        yield world.start(concurrency=SLOTS)
+
+
+either_store = pytest.mark.parametrize("world", STORES, indirect=True, scope="module")
+only_folder = pytest.mark.parametrize("world", ["folder"], indirect=True, scope="module")
+only_bucket = pytest.mark.parametrize("world", ["bucket"], indirect=True, scope="module")
+IN_FULL = [(store, victim) for store in STORES for victim in VICTIMS]
+IN_SHORT = [("folder", "children"), ("folder", "main process"), ("bucket", "both")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "victim" in metafunc.fixturenames:
+        kills = IN_FULL if metafunc.config.getoption("--prove") else IN_SHORT
+        metafunc.parametrize(("world", "victim"), kills, indirect=["world"], scope="module")
+
+
+def test_kill_9_in_every_step_and_compensation_at_once(world: AppWorld, victim: str) -> None:
+    unread, in_the_middle, whole, gone = pipes = [
+        _piped(world, size) for size in (None, TWO_PIECES, None, None)
+    ]
+    world.until(lambda: all(pipe.is_read() for _, pipe in pipes), "all calls wait for their bytes")
+    in_the_middle[1].give(PIECE_BYTES)
+    world.until(world.uploads, "one is half written")
+    with world.held() as hold:
+        for (sent, pipe), event in (
+            (whole, ("step_compensated", UPLOAD)),
+            (gone, ("compensated", CREATE)),
+        ):
+            hold.event(sent.saga_id, *event)
+            world.cancel(sent.saga_id)
+            pipe.give()
+        recorded = []
+        for kind, step in (
+            ("step_done", CREATE),
+            ("step_done", UPLOAD),
+            ("step_done", STATUS),
+            ("step_done", LATEST),
+            ("completed", NOTIFY),
+        ):
+            staged, apk = world.new_apk()
+            hold.event(staged.id, kind, step)
+            recorded.append(world.upload(staged, apk))
+        world.until(lambda: hold.count() == len(recorded) + 2, "all the others wait in a record")
+
+        match victim:
+            case "children":
+                world.kill_child(world.main)
+            case "main process":
+                world.kill_main(world.main)  # its children go on as orphans
+            case "both":
+                world.kill(world.main)
+    for _, pipe in (unread, in_the_middle):
+        pipe.give()
+        pipe.become_a_file()
+    if victim != "children":
+        world.next_worker(concurrency=SLOTS)
+
+    for sent in (*recorded, unread[0], in_the_middle[0]):
+        world.until_status(sent.saga_id, "COMPLETED")
+    for sent in (whole[0], gone[0]):
+        world.until_status(sent.saga_id, "COMPENSATED")
+    world.until_nothing_remains()
+    _assert_told(world, *recorded, unread[0], in_the_middle[0])
+
+
+@either_store
+def test_a_frozen_worker_finishes_nothing_of_what_was_taken_back_meanwhile(
+    world: AppWorld,
+) -> None:
+    (unread, its_pipe), (half, other_pipe) = _piped(world, None), _piped(world, TWO_PIECES)
+    world.until(lambda: its_pipe.is_read() and other_pipe.is_read(), "both wait for their bytes")
+    other_pipe.give(PIECE_BYTES)
+    world.until(world.uploads, "one is half written")
+    frozen = world.main
+    with world.frozen(frozen):
+        for sent in (unread, half):
+            world.cancel(sent.saga_id)
+        world.next_worker(concurrency=SLOTS)
+        for sent in (unread, half):
+            world.until_status(sent.saga_id, "COMPENSATED")
+        world.until_nothing_remains()
+        its_pipe.give()  # all of it waits in the pipe when the worker thaws
+    other_pipe.give()
+
+    def has_dropped() -> bool:
+        return all(
+            any(str(sent.saga_id) in line and "dropped" in line for line in _lines(world, frozen))
+            for sent in (unread, half)
+        )
+
+    world.until(has_dropped, "the thawed calls find that they lost")
+    world.kill(frozen)
+    assert world.status(half.saga_id) == "COMPENSATED"
+    world.until_nothing_remains()
+
+
+# What the store does to an upload, and what becomes of it. The first write begins an upload, the
+# second one brings the bytes, the third one ends it.
+_BEGUN = {"operation": "put", "kind": "slow", "seconds": 0}
+TROUBLES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "down for a while": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "down", "times": 3}]),
+    "down for good": ("COMPENSATED", [_BEGUN, {"operation": "put", "kind": "down", "times": 99}]),
+    "down at the end": ("COMPENSATED", [{"operation": "complete", "kind": "down", "times": 99}]),
+    "full for a while": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "full", "times": 2}]),
+    "full for good": ("COMPENSATED", [_BEGUN, {"operation": "put", "kind": "full", "times": 99}]),
+    "cut": ("COMPLETED", [{"operation": "put", "kind": "cut", "afterBytes": 2000, "times": 2}]),
+    "slower than a lease": (
+        "COMPLETED",
+        [_BEGUN, {"operation": "put", "kind": "slow", "seconds": 4}],
+    ),
+    "other bytes": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "wrong"}]),
+    "no answer": ("COMPLETED", [{"operation": "complete", "kind": "late", "seconds": 0.5}]),
+    "not read back": (
+        "COMPENSATED",
+        [
+            {"operation": "get", "kind": "slow", "seconds": 0},
+            {"operation": "get", "kind": "error", "times": 99},
+        ],
+    ),
+    "deaf when taken back": (
+        "COMPENSATED",
+        [
+            {"operation": "complete", "kind": "error", "times": 99},
+            {"operation": "delete", "kind": "down", "times": 3},
+        ],
+    ),
+}
+
+
+@only_bucket
+def test_whatever_the_store_does_the_upload_is_there_or_nothing_is(world: AppWorld) -> None:
+    assert world.bucket is not None
+    ends = {}
+    for name, (end, faults) in TROUBLES.items():
+        staged, apk = world.new_apk()
+        for fault in faults:
+            world.bucket.fault(**fault, key=world.key(staged, apk))
+        ends[name] = world.upload(staged, apk), end
+
+    for sent, _ in ends.values():
+        world.until_status(sent.saga_id, "COMPLETED", "COMPENSATED", "FAILED")
+    found = {name: world.status(sent.saga_id) for name, (sent, _) in ends.items()}
+    assert found == {name: end for name, (_, end) in ends.items()}
+    assert not any(world.has(sent.saga_id, "taken_over") for sent, _ in ends.values())
+    world.bucket.forget_faults()
+    world.until_nothing_remains()
+
+
+@only_bucket
+def test_an_object_that_finishes_after_its_compensation_is_reported_and_removed(
+    world: AppWorld,
+) -> None:
+    assert world.bucket is not None
+    sent, pipe = _piped(world, None)
+    world.until(pipe.is_read, "its call waits for bytes")
+    world.bucket.fault("complete", "late", seconds=4, key=sent.key)
+    world.cancel(sent.saga_id)
+    pipe.give()
+    world.until_status(sent.saga_id, "COMPENSATED")
+    world.until_nothing_remains()
+
+    world.until(
+        lambda: world.rows("SELECT * FROM sweep_alarms WHERE name = :key", key=sent.key),
+        "beat's sweep calls a person",
+    )
+    assert f"object too many: {sent.key} with {sent.sha256}" in world.remains()
+    assert any("event=alarm" in line and sent.key in line for line in _lines(world, world.main))
+    told = _saga(world, "sweep", "--remove", "--grace", "1s")
+    assert (told["orphans"], told["removed"]) == (1, 1), told
+    world.until_nothing_remains()
+
+
+@either_store
+def test_an_upload_without_its_file_goes_back_and_one_without_its_notice_stands(
+    world: AppWorld,
+) -> None:
+    prepared = [world.new_apk() for _ in range(3)]
+    lost, refused, unheard = [staged.id for staged, _ in prepared]
+    world.stage.remove(lost)
+    world.listener.answers |= {str(refused): 400, str(unheard): HANG_UP}
+    for staged, apk in prepared:
+        world.upload(staged, apk)
+
+    assert world.until_status(lost, "COMPENSATED")
+    for saga_id in (refused, unheard):
+        world.until_status(saga_id, "COMPLETED")
+        assert world.has(saga_id, "step_skipped", NOTIFY), world.story(saga_id)
+        assert str(saga_id) not in world.listener.taken
+    world.until_nothing_remains()
+
+
+@only_folder
+def test_an_upload_while_the_broker_is_away_is_done_when_it_is_back(world: AppWorld) -> None:
+    staged, apk = world.new_apk()
+    world.redis.stop()
+    sent = world.upload(staged, apk)
+    assert world.status(sent.saga_id) == "RUNNING"
+    world.redis.start()
+
+    world.until_status(sent.saga_id, "COMPLETED")
+    world.until_nothing_remains()
+    _assert_told(world, sent)
+
+
+def _saga(world: AppWorld, *arguments: str) -> Any:
+    """What a command says; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "saga.cli", *arguments, "--json"],
+        cwd=ROOT,
+        env=world.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _piped(world: AppWorld, size: int | None) -> tuple[Sent, Pipe]:
+    """An upload whose call waits for bytes."""
+    staged, apk = world.new_apk(size=size)
+    pipe = world.pipe(staged)
+    return world.upload(staged, apk), pipe
+
+
+def _lines(world: AppWorld, name: str) -> list[str]:
+    return world.log(name).splitlines()
+
+
+def _assert_told(world: AppWorld, *sent: Sent) -> None:
+    """Each was told of under one id, however often."""
+    ids = [list(world.listener.taken.get(str(each.saga_id), ())) for each in sent]
+    assert [len(each) for each in ids] == [1] * len(sent), ids
+    assert len({key for each in ids for key in each}) == len(sent)
