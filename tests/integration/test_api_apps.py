@@ -448,7 +448,9 @@ def test_while_files_are_read_other_requests_are_answered(
     with ThreadPoolExecutor(many) as senders:
         answers = [senders.submit(reception.upload, b"PK") for _ in range(many)]
         try:
-            until(lambda: sum(name.endswith(".apk") for name in reception.staged()) == many)
+            until(
+                lambda: sum(name.endswith(".apk") for name in reception.staged()) == many, within=10
+            )
             assert_problem(reception.client.get("/api/apps/none"), 404, "id")
         finally:
             asked.set()
