@@ -438,7 +438,7 @@ def test_while_files_are_read_other_requests_are_answered(
         with lock:
             now += 1
             most = max(most, now)
-        assert asked.wait(30)
+        assert asked.wait(60)
         with lock:
             now -= 1
         raise NotAnApk("is none")
