@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid4
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from gateways.apk import Apk
 from gateways.staging import Staged, Staging
-from saga import Engine, Operator
+from saga import Engine, Operator, Timing
 from saga.worker import CeleryPublisher, producer
 from tests.acceptance.listener import SECRET, Listener
 from tests.acceptance.world import QUICK, World
@@ -123,7 +124,11 @@ class AppWorld(World):
         celery.config_from_object("saga.celeryconfig")
         celery.conf.broker_url = self.redis.url
         self.engine = Engine(
-            database=self.database, sagas=[upload], publisher=CeleryPublisher(producer(celery))
+            database=self.database,
+            sagas=[upload],
+            publisher=CeleryPublisher(producer(celery)),
+            # As the workers' own: it says when recovery first looks at what is started here.
+            timing=Timing(patience=timedelta(seconds=2)),
         )
 
     @property
