@@ -45,7 +45,7 @@ def make_apk(
             if entry.filename == _MANIFEST:
                 texts = {PACKAGE: package, VERSION_NAME: version_name, **words}
                 content = _renumbered(_reworded(content, texts), numbers)
-            made.writestr(entry.filename, content)
+            made.writestr(zipfile.ZipInfo(entry.filename), content)  # of 1980: always the same
         if size is not None:
             with made.open(zipfile.ZipInfo("assets/padding"), "w", force_zip64=True) as padding:
                 for _ in range((size - TINY.stat().st_size) // len(_PIECE)):
