@@ -98,3 +98,12 @@ def test_repairing_a_failed_saga_goes_as_its_page_says(tmp_path: Path) -> None:
         *("FAILED", "FAILED", "COMPENSATED"),
         *("COMPLETED", "COMPLETED"),
     ]
+
+
+def test_uploading_an_application_goes_as_its_page_says(tmp_path: Path) -> None:
+    page = (HOW_TO / "upload-an-application.md").read_text()
+
+    printed = run(page, ROOT, tmp_path / "data")
+
+    check_what_is_shown(page, printed)
+    assert ENDED.findall(printed) == ["COMPLETED"]
