@@ -20,7 +20,7 @@ FROM ${PYTHON_IMAGE}
 # A volume that is mounted on one of these for the first time gets the user who owns it here.
 RUN groupadd --gid 10001 saga \
     && useradd --uid 10001 --gid saga --no-create-home --home-dir /tmp saga \
-    && install --directory --owner saga --group saga /data /keys
+    && install --directory --owner saga --group saga /data /keys /staging /objects
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY pyproject.toml alembic.ini app.py celeryconfig.py settings.py ops/docker/health.py ./

@@ -1,4 +1,4 @@
-"""docker-compose.yml on a real engine: it runs refunds, and bears the death of its worker."""
+"""docker-compose.yml on a real engine: refunds and uploads run, and a worker's death is borne."""
 
 import json
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.apks import TINY
 from tests.containers.composition import Composition, docker
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800, method="signal")]
@@ -28,6 +29,7 @@ def test_the_composed_stack_runs_refunds_and_bears_the_death_of_its_worker(
 
     _a_refund_over_http_completes(stack, first)
     _a_refund_whose_worker_is_killed_completes(stack, second)
+    uploaded = _an_upload_completes_and_can_be_had(stack)
     assert stack.saga("doctor")["ok"]
 
     _flower_asks_who_is_there_and_changes_nothing(stack)
@@ -42,6 +44,7 @@ def test_the_composed_stack_runs_refunds_and_bears_the_death_of_its_worker(
     stack.until_well()
     for payment in (first, second):
         _is_refunded(stack, payment)
+    _can_be_had(stack, uploaded)
 
 
 def _start(stack: Composition, payment: dict[str, Any]) -> str:
@@ -108,6 +111,31 @@ def _a_refund_whose_worker_is_killed_completes(stack: Composition, payment: dict
     _is_refunded(stack, payment)
     stack.until_well()
     assert len(stack.containers("worker")) == 2
+
+
+def _an_upload_completes_and_can_be_had(stack: Composition) -> str:
+    checks = {check["name"]: check["level"] for check in stack.saga("doctor")["checks"]}
+    assert (checks["staging"], checks["object store"]) == ("ok", "ok")
+    with stack.api() as api, TINY.open("rb") as file:
+        answer = api.post("/api/apps", files={"file": file}, data={"name": "Tiny"})
+    assert answer.status_code == 202, answer.text
+    saga_id = str(answer.json()["sagaId"])
+
+    _completes(stack, saga_id)
+
+    _can_be_had(stack, saga_id)
+    stack.until(
+        lambda: not stack.run("exec", "-T", "api", "ls", "-A", "/staging").strip(),
+        "nothing waits in staging",
+    )
+    return saga_id
+
+
+def _can_be_had(stack: Composition, app_id: str) -> None:
+    with stack.api() as api:
+        assert api.get(f"/api/apps/{app_id}").raise_for_status().json()["isLatest"]
+        file = api.get(f"/api/apps/{app_id}/download").raise_for_status()
+    assert file.content == TINY.read_bytes()
 
 
 def _events(stack: Composition, saga_id: str, kind: str) -> list[dict[str, Any]]:

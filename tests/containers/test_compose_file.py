@@ -10,6 +10,7 @@ import pytest
 from gateways.payments.sandbox.merchant import environment
 from tests.containers.composition import EXAMPLE, FILE, PROJECT, fill_in
 
+DOCKERFILE = PROJECT / "Dockerfile"
 USED = re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)?", FILE.read_text())
 REQUIRED = sorted({name for name, given in USED if given == ":?"})
 
@@ -74,6 +75,15 @@ def test_everything_listens_on_loopback_alone() -> None:
 
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_a_volume_that_is_shared_belongs_to_the_images_user() -> None:
+    """A volume of Docker's is root's, unless the image has its folder already."""
+    mounted = set(re.findall(r"^ +- [a-z]+:(/[a-z]+)(?::ro)?$", FILE.read_text(), re.MULTILINE))
+
+    [folders] = re.findall(r"--owner saga --group saga (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+
+    assert mounted - {"/var/lib/postgresql/data"} == set(folders.split())
 
 
 def test_all_that_refund_are_the_sandboxs_merchant() -> None:
