@@ -71,6 +71,7 @@ class UploadStory:
                 self._narrator.line("[bold]the store is back[/]")
 
         self._upload("cut off", end=Status.COMPENSATED, on_event=hear)
+        sandbox.heal()
         if not left or not left[0].uploads:
             self._narrator.wrong.append("nothing was cut off: the store had no unfinished upload")
         self._count()
@@ -85,7 +86,7 @@ class UploadStory:
 
     def _upload(self, name: str, *, end: Status, on_event: Hear | None = None) -> str:
         """Send the file as any client does; gives the saga's id, once it rests."""
-        self._narrator.line(f"curl -F file=@{TINY.name} -F name=Tiny $API/api/apps")
+        self._narrator.line(f"curl -F file=@commands/{TINY.name} -F name=Tiny $API/api/apps")
         with TINY.open("rb") as file:
             answer = httpx.post(
                 f"{self._api_url}/api/apps",
