@@ -21,7 +21,6 @@ from gateways.payments.accounts import AlipayAccount
 from gateways.payments.codes import ALIPAY, ALIPAY_GATEWAY, Code, Meaning, error
 from gateways.payments.gateway import (
     CallbackRejected,
-    NumberReused,
     RefundAnswer,
     RefundNotice,
     RefundRefused,
@@ -72,7 +71,7 @@ class AlipayGateway:
         if known.meaning is Meaning.LOOK:
             found = self.find_refund(request.refund_no, payment_no=request.payment_no)
             if found is not None:
-                return _asked_for(request, found)
+                return found.answering(request)
         raise error(str(answer.get("sub_code")), str(answer.get("sub_msg", "")), known)
 
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
@@ -139,7 +138,7 @@ class AlipayGateway:
                 found = self.find_refund(request.refund_no, payment_no=request.payment_no)
                 if found is None:
                     return _answer(request, RefundStatus.PROCESSING, answer)
-                return _asked_for(request, found)
+                return found.answering(request)
             case said:
                 raise UnexpectedAnswer(f"Alipay does not say whether money moved, but {said!r}")
 
@@ -228,12 +227,6 @@ def _answer(request: RefundRequest, status: RefundStatus, raw: dict[str, Any]) -
     return RefundAnswer(
         refund_no=request.refund_no, status=status, amount_minor=request.amount_minor, raw=raw
     )
-
-
-def _asked_for(request: RefundRequest, found: RefundAnswer) -> RefundAnswer:
-    if found.amount_minor != request.amount_minor:
-        raise NumberReused(found.refund_no, found.amount_minor)
-    return found
 
 
 def _form(body: bytes) -> dict[str, str]:

@@ -53,6 +53,12 @@ class RefundAnswer:
     amount_minor: int
     raw: dict[str, Any]
 
+    def answering(self, request: RefundRequest) -> "RefundAnswer":
+        """Return this very answer. Raises NumberReused if it has another amount than `request`."""
+        if self.amount_minor != request.amount_minor:
+            raise NumberReused(self.refund_no, self.amount_minor)
+        return self
+
 
 class RefundRefused(Exception):
     """The provider's final word: this call did not refund and never will.

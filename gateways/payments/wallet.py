@@ -59,9 +59,7 @@ class WalletGateway:
         with self._database.begin() as connection:
             connection.execute(insert(wallet_entry).values(entry).on_conflict_do_nothing())
             booked = connection.execute(_by_number(request.refund_no)).one()
-        if booked.amount_minor != request.amount_minor:
-            raise NumberReused(request.refund_no, booked.amount_minor)
-        return _answer(booked, request.payment_no)
+        return _answer(booked, request.payment_no).answering(request)
 
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
         """The refund as booked; None when there is none at this moment. Raises NumberReused."""

@@ -80,7 +80,7 @@ class WechatPayGateway:
         )
         answer = _object(text)
         if status == _OK:
-            return _asked_for(request, _refund(answer, request.refund_no, request.payment_no))
+            return _refund(answer, request.refund_no, request.payment_no).answering(request)
         code, message = str(answer.get("code")), str(answer.get("message", ""))
         known = WECHATPAY.get((status, code))
         if known is None:
@@ -88,7 +88,7 @@ class WechatPayGateway:
         if known.meaning is Meaning.LOOK:
             found = self.find_refund(request.refund_no, payment_no=request.payment_no)
             if found is not None:
-                return _asked_for(request, found)
+                return found.answering(request)
         raise error(code, message, known)
 
     def find_refund(self, refund_no: str, *, payment_no: str) -> RefundAnswer | None:
@@ -200,12 +200,6 @@ def _refund(answer: Mapping[str, Any], refund_no: str, payment_no: str) -> Refun
         )
     if of_payment != payment_no:
         raise NumberReused(refund_no, found.amount_minor)
-    return found
-
-
-def _asked_for(request: RefundRequest, found: RefundAnswer) -> RefundAnswer:
-    if found.amount_minor != request.amount_minor:
-        raise NumberReused(found.refund_no, found.amount_minor)
     return found
 
 
