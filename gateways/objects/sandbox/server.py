@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -56,6 +57,9 @@ class Server:
                 return _json(respond, {})
         _, _, key = unquote(path).strip("/").partition("/")
         operation = Operation.of(method, environ.get("QUERY_STRING", ""), has_key=bool(key))
+        if operation is Operation.DELETE and not key:
+            environ = _with(environ, _body(environ))
+            key = _first_key(environ["wsgi.input"].getvalue())
         fault = self._faults.take(operation, key, _size(environ))
         if fault is None:
             return self._serve(environ, respond)
@@ -136,6 +140,12 @@ class Server:
             for key, content in held
         ]
         return {"objects": objects, "uploads": uploads}
+
+
+def _first_key(body: bytes) -> str:
+    """The key in a request that deletes objects by a list; ours are plain."""
+    named = re.search(rb"<Key>([^<]*)</Key>", body)
+    return named[1].decode() if named else ""
 
 
 def _json(respond: Respond, told: Any, status: str = "200 OK") -> Iterable[bytes]:
