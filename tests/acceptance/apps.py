@@ -203,6 +203,9 @@ class AppWorld(World):
     def cancel(self, saga_id: UUID) -> None:
         Operator(self.engine, actor="test").cancel(saga_id, reason="test")
 
+    def order_back(self, saga_id: UUID) -> None:
+        Operator(self.engine, actor="test").compensate(saga_id, reason="test")
+
     @contextmanager
     def held(self) -> Iterator["Hold"]:
         """Hold events of sagas until the block ends: their transactions wait before the commit."""
