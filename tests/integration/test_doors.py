@@ -12,21 +12,15 @@ from sqlalchemy import Engine as Database
 from commands import health
 from gateways.account import AccountFaulty
 from gateways.payments import NumberReused, RefundRequest
-from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.merchant import environment
 from gateways.payments.wallet import WalletGateway
 from settings import settings
 from tasks.doors import NoSuchDoor, check, notify_url, payment_gateway
 
+pytest_plugins = ["tests.integration.merchant"]
+
 PROJECT = Path(__file__).resolve().parents[2]
 HALF = {"WECHATPAY_MCHID": "1900000001", "WECHATPAY_APIV3_KEY": "a secret that is too short"}
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    key_ring(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)

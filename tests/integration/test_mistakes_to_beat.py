@@ -6,7 +6,6 @@ Most are proved harder elsewhere; here each stands alone, as short as it can be 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +15,11 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from gateways.payments.sandbox.keys import KeyRing, key_ring
 from saga import BusinessKeyTaken
-from settings import settings
-from tasks.doors import payment_gateway
-from tests.integration.crashes.sandbox import Sandbox, open_sandbox
 from tests.integration.payee import Payee
 from workflows import RefundInput, request_refund
 
+pytest_plugins = ["tests.integration.merchant"]
 pytestmark = pytest.mark.integration
 
 BOTH = pytest.mark.parametrize("method", ["wechat", "alipay"])
@@ -39,33 +35,6 @@ class Broker:
 Recovery(Engine(database=engine.database, sagas=list(engine.registry), publisher=Broker())).scan()
 """
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sandbox")
-
-
-@pytest.fixture(scope="module")
-def ring(folder: Path) -> KeyRing:
-    return key_ring(folder / "keys")
-
-
-@pytest.fixture(scope="module")
-def sandbox(folder: Path, ring: KeyRing) -> Iterator[Sandbox]:  # noqa: ARG001 - it makes the keys
-    with open_sandbox(folder) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def payee(
-    shop_database: Database, sandbox: Sandbox, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Payee]:
-    for name, word in sandbox.environment.items():
-        monkeypatch.setattr(settings, name.lower(), word or None)
-    payment_gateway.cache_clear()
-    yield Payee(shop_database, sandbox, ring)
-    payment_gateway.cache_clear()
 
 
 @BOTH

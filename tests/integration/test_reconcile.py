@@ -26,10 +26,11 @@ from models import Payment
 from saga import Outcome, connect
 from saga.cli.errors import UsageError
 from tasks.doors import NoSuchDoor
-from tests.integration.crashes.sandbox import Sandbox, open_sandbox
+from tests.integration.crashes.sandbox import Sandbox
 from tests.integration.office import FULL, STEP, Office, key
 from tests.integration.test_cli import NOBODY, Shell, environment
 
+pytest_plugins = ["tests.integration.merchant"]
 pytestmark = pytest.mark.integration
 
 DAY = timedelta(days=1)
@@ -52,12 +53,6 @@ def office(office_database: Database, monkeypatch: pytest.MonkeyPatch) -> Office
     office = Office(office_database)
     monkeypatch.setattr("tasks.payment_refund.payment_gateway", office.door)
     return office
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with open_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from alipay import AliPay
 from alipay.utils import AliPayConfig
 from wechatpayv3 import WeChatPay, WeChatPayType
 
-from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.merchant import environment
 from tests.integration.crashes.sandbox import open_sandbox
+
+pytest_plugins = ["tests.integration.merchant"]
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT = timedelta(seconds=20)
@@ -241,14 +242,6 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys made once: that takes longer than most tests."""
-    folder = tmp_path_factory.mktemp("sandbox") / "keys"
-    key_ring(folder)
-    return folder
 
 
 @pytest.fixture

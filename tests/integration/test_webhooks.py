@@ -1,14 +1,12 @@
 """Providers call back: what is genuine wakes its refund, once; what is not moves nothing."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from sqlalchemy import Engine as Database
 
 from api import create_app
 from api.webhooks import LARGEST_CALLBACK
@@ -18,10 +16,10 @@ from saga import Engine, connect
 from settings import settings
 from tasks.doors import payment_gateway
 from tests.integration.by_hand import Broker
-from tests.integration.crashes.sandbox import Sandbox, open_sandbox
 from tests.integration.payee import STEP, Heard, Payee, forged
 from workflows import refund
 
+pytest_plugins = ["tests.integration.merchant"]
 pytestmark = pytest.mark.integration
 
 BOTH = pytest.mark.parametrize("method", ["wechat", "alipay"])
@@ -29,36 +27,9 @@ TAKEN = {"wechat": Heard(200, '{"code":"SUCCESS","message":"OK"}'), "alipay": He
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("keys")
-
-
-@pytest.fixture(scope="module")
-def ring(keys: Path) -> KeyRing:
-    return key_ring(keys)
-
-
-@pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
     """The keys of somebody else."""
     return key_ring(tmp_path_factory.mktemp("others"))
-
-
-@pytest.fixture(scope="module")
-def sandbox(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with open_sandbox(tmp_path_factory.mktemp("sandbox"), keys=keys) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def payee(
-    shop_database: Database, sandbox: Sandbox, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Payee]:
-    for name, word in sandbox.environment.items():
-        monkeypatch.setattr(settings, name.lower(), word or None)
-    payment_gateway.cache_clear()
-    yield Payee(shop_database, sandbox, ring)
-    payment_gateway.cache_clear()
 
 
 @BOTH

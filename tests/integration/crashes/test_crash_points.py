@@ -18,8 +18,6 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
 from saga import Timing, store
-from settings import settings
-from tasks.doors import payment_gateway
 from tests.integration.by_hand import Killed
 from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.fate import DEATHS, FREEZABLE, FREEZES, Point, Then
@@ -28,8 +26,9 @@ from tests.integration.crashes.order_histories import ORDERS
 from tests.integration.crashes.orders import OrderDesk
 from tests.integration.crashes.refund_histories import REFUNDS
 from tests.integration.crashes.refunds import RefundDesk
-from tests.integration.crashes.sandbox import Sandbox, open_sandbox
+from tests.integration.crashes.sandbox import Sandbox
 
+pytest_plugins = ["tests.integration.merchant"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
 PAIRED = [
@@ -55,12 +54,6 @@ WRITES = {f"wrote {verb}" for verb in set(store.__all__) - {"Record"}}
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with open_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
 def old_database(shop_database: Database) -> Database:
     """A server that has been up for longer than a lease: before that, recovery spares claims."""
     young = text("SELECT clock_timestamp() <= pg_postmaster_start_time() + :lease")
@@ -73,13 +66,13 @@ def old_database(shop_database: Database) -> Database:
 
 @pytest.fixture
 def play(
-    old_database: Database, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Run]]:
+    old_database: Database,
+    sandbox: Sandbox,
+    as_merchant: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Run]:
     """Go through a history from an empty database, and see that it ends as promised."""
-    for name, word in sandbox.environment.items():
-        monkeypatch.setattr(settings, name.lower(), word or None)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    payment_gateway.cache_clear()
 
     def opened(history: History) -> Desk:
         if history in ORDERS:
@@ -106,8 +99,7 @@ def play(
             raise AssertionError(f"{told}\n{error}\n{story(desk)}") from error
         return run
 
-    yield play
-    payment_gateway.cache_clear()
+    return play
 
 
 def may_end(run: Run) -> set[str]:
