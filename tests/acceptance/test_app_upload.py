@@ -21,6 +21,7 @@ from tests.acceptance.apps import (
     Sent,
 )
 from tests.acceptance.listener import HANG_UP, open_listener
+from tests.acceptance.troubles import TROUBLES
 from tests.acceptance.world import ROOT
 from tests.integration.bucket import open_bucket
 
@@ -135,40 +136,6 @@ def test_a_frozen_worker_finishes_nothing_of_what_was_taken_back_meanwhile(
     world.kill(frozen)
     assert [world.status(sent.saga_id) for sent in lost] == ["COMPENSATED"] * len(lost)
     world.until_nothing_remains()
-
-
-# What the store does to an upload, and what becomes of it. The first write begins an upload, the
-# second one brings the bytes, the third one ends it.
-_BEGUN = {"operation": "put", "kind": "slow", "seconds": 0}
-TROUBLES: dict[str, tuple[str, list[dict[str, Any]]]] = {
-    "down for a while": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "down", "times": 3}]),
-    "down for good": ("COMPENSATED", [_BEGUN, {"operation": "put", "kind": "down", "times": 99}]),
-    "down at the end": ("COMPENSATED", [{"operation": "complete", "kind": "down", "times": 99}]),
-    "full for a while": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "full", "times": 2}]),
-    "full for good": ("COMPENSATED", [_BEGUN, {"operation": "put", "kind": "full", "times": 99}]),
-    "cut": ("COMPLETED", [{"operation": "put", "kind": "cut", "afterBytes": 2000, "times": 2}]),
-    "slower than a lease": (
-        "COMPLETED",
-        [_BEGUN, {"operation": "put", "kind": "slow", "seconds": 4}],
-    ),
-    "our rights are taken": ("FAILED", [_BEGUN, {"operation": "put", "kind": "refused"}]),
-    "other bytes": ("COMPLETED", [_BEGUN, {"operation": "put", "kind": "wrong"}]),
-    "no answer": ("COMPLETED", [{"operation": "complete", "kind": "late", "seconds": 0.5}]),
-    "not read back": (
-        "COMPENSATED",
-        [
-            {"operation": "get", "kind": "slow", "seconds": 0},
-            {"operation": "get", "kind": "error", "times": 99},
-        ],
-    ),
-    "deaf when taken back": (
-        "COMPENSATED",
-        [
-            {"operation": "complete", "kind": "error", "times": 99},
-            {"operation": "delete", "kind": "down", "times": 3},
-        ],
-    ),
-}
 
 
 @only_bucket
