@@ -23,6 +23,9 @@ _KILOBYTE = 1024
 def sweep(
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the orphans.")] = False,
+    strays: Annotated[
+        bool, typer.Option("--strays", help="With --remove: what no saga here ever had, too.")
+    ] = False,
     grace: Annotated[
         str | None,
         typer.Option(help="Leave alone what is not older, such as 2h; APP_SWEEP_GRACE_SECONDS."),
@@ -32,6 +35,8 @@ def sweep(
 
     Ends with exit code 1 when a place could not be looked through, or an orphan not be removed.
     """
+    if strays and not remove:
+        raise UsageError("--strays goes with --remove")
     age = GRACE if grace is None else _grace(grace)
     engine, listed = connect().engine, list[Finding]()
     looking = Console(stderr=True).status("looking through staging and the object store")
@@ -39,6 +44,7 @@ def sweep(
         swept = Sweeper(engine).run(
             grace=age,
             remove=remove,
+            strays=strays,
             tell=lambda found: listed.extend(found[: _LISTED - len(listed)]),
         )
     now = datetime.now(UTC)
@@ -66,6 +72,7 @@ def _json(swept: Swept, listed: list[Finding], now: datetime) -> dict[str, Any]:
     return {
         "seen": swept.seen,
         "orphans": swept.verdicts[Verdict.ORPHAN],
+        "strays": swept.verdicts[Verdict.STRAY],
         "foreign": swept.verdicts[Verdict.FOREIGN],
         "missing": swept.verdicts[Verdict.MISSING],
         "removed": swept.removals[Removal.REMOVED],
@@ -92,7 +99,8 @@ def _json(swept: Swept, listed: list[Finding], now: datetime) -> dict[str, Any]:
 def _tell(swept: Swept, listed: list[Finding], now: datetime) -> None:
     removed = swept.removals[Removal.REMOVED]
     console.print(
-        f"{swept.seen} seen; orphans: {swept.verdicts[Verdict.ORPHAN]} ({removed} removed), "
+        f"{swept.seen} seen; orphans: {swept.verdicts[Verdict.ORPHAN]}, "
+        f"strays: {swept.verdicts[Verdict.STRAY]} ({removed} removed), "
         f"foreign: {swept.verdicts[Verdict.FOREIGN]}, missing: {swept.verdicts[Verdict.MISSING]}"
     )
     if not listed:

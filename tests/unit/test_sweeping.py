@@ -41,8 +41,12 @@ def test_only_what_no_record_and_no_open_or_failed_saga_owns_is_an_orphan(kind: 
             expected = Verdict.OWNED
         elif age <= GRACE:
             expected = Verdict.YOUNG
+        elif saga_id is None:
+            expected = Verdict.FOREIGN
         else:
-            expected = Verdict.FOREIGN if saga_id is None else Verdict.ORPHAN
+            # Another database may have the saga of what lies in a store, not of what is staged.
+            is_stray = status is None and kind is not Kind.STAGED_FILE
+            expected = Verdict.STRAY if is_stray else Verdict.ORPHAN
         assert verdict is expected, (facts, age, saga_id)
         assert why(one, facts, verdict)
         assert ADVICE[verdict]

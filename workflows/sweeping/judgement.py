@@ -59,6 +59,8 @@ class Verdict(StrEnum):
     """Its name is none of ours: whoever put it there knows why."""
     ORPHAN = "orphan"
     """Nobody owns it, for longer than the grace time."""
+    STRAY = "stray"
+    """As an orphan, but this database never heard of its saga: it may be another one's."""
     MISSING = "missing"
     """A record says that it is there, and it is not."""
 
@@ -77,7 +79,11 @@ def judge(thing: Thing, facts: Facts, *, now: datetime, grace: timedelta) -> Ver
         return Verdict.OWNED
     if now - thing.since <= grace:
         return Verdict.YOUNG
-    return Verdict.FOREIGN if thing.saga_id is None else Verdict.ORPHAN
+    if thing.saga_id is None:
+        return Verdict.FOREIGN
+    # Staging is ours alone; a store may be shared, and a database restored from before its objects.
+    is_stray = facts.status is None and thing.kind is not Kind.STAGED_FILE
+    return Verdict.STRAY if is_stray else Verdict.ORPHAN
 
 
 def why(thing: Thing, facts: Facts, verdict: Verdict) -> str:
@@ -91,6 +97,8 @@ def why(thing: Thing, facts: Facts, verdict: Verdict) -> str:
             return "its name is none that this application gives"
         case Verdict.MISSING:
             return "the record is available, and its object is not in the store"
+        case Verdict.STRAY:
+            return "no saga of this database has its id"
         case Verdict.ORPHAN if facts.status is None:
             return "no saga has its id"
         case Verdict.ORPHAN if thing.kind is Kind.OBJECT:
@@ -105,6 +113,7 @@ ADVICE = {
     Verdict.YOUNG: "nothing yet",
     Verdict.FOREIGN: "find who put it there; a sweep never removes it",
     Verdict.ORPHAN: "remove it: saga sweep --remove",
+    Verdict.STRAY: "be sure that no other database has it; then: saga sweep --remove --strays",
     Verdict.MISSING: "bring the file back under this key, or make the version unavailable",
 }
 """What to do about a thing, by its verdict."""

@@ -50,9 +50,9 @@ _WITHIN = timedelta(minutes=5)
 LIMIT = timedelta(minutes=7)
 # A place that is away costs a time-out with each removal: a few say enough.
 _IN_VAIN = 3
-TOLD_OF = frozenset({Verdict.ORPHAN, Verdict.FOREIGN, Verdict.MISSING})
+TOLD_OF = frozenset({Verdict.ORPHAN, Verdict.STRAY, Verdict.FOREIGN, Verdict.MISSING})
 """The verdicts that people are told of."""
-_ALARMING = frozenset({Verdict.ORPHAN, Verdict.MISSING})
+_ALARMING = frozenset({Verdict.ORPHAN, Verdict.STRAY, Verdict.MISSING})
 
 
 class Removal(StrEnum):
@@ -126,15 +126,18 @@ class Sweeper:
         *,
         grace: timedelta,
         remove: bool = False,
+        strays: bool = False,
         within: timedelta | None = None,
         tell: Callable[[list[Finding]], None] = lambda _: None,
         timer: Callable[[], float] = time.monotonic,
     ) -> Swept:
         """Look through all places; what is told of is older than ``grace``, or missing.
 
-        ``remove`` removes the orphans. ``tell`` has the findings of each batch. Begins no batch
-        when ``within`` is over. Raises what the database raises when it is away.
+        ``remove`` removes the orphans, with ``strays`` those, too. ``tell`` has the findings of
+        each batch. Begins no batch when ``within`` is over. Raises what the database raises when
+        it is away.
         """
+        removable = {Verdict.ORPHAN, *([Verdict.STRAY] if strays else [])} if remove else set()
         ends_at = None if within is None else timer() + within.total_seconds()
         swept = Swept()
 
@@ -157,9 +160,12 @@ class Sweeper:
                     swept.seen += len(batch)
                     found = self._judge(source, batch, grace)
                     add(
-                        [self._remove(source, one, grace, vain) for one in found]
-                        if remove
-                        else found
+                        [
+                            self._remove(source, one, grace, vain)
+                            if one.verdict in removable
+                            else one
+                            for one in found
+                        ]
                     )
                 swept.whole.add(source.kind)
         for inventory in self._inventories:
@@ -210,14 +216,12 @@ class Sweeper:
     def _remove(
         self, source: Source, finding: Finding, grace: timedelta, vain: list[str]
     ) -> Finding:
-        """Remove an orphan; ``vain`` has what the last removals ended with, if it was an error."""
-        if finding.verdict is not Verdict.ORPHAN:
-            return finding
+        """Remove what nobody owns; ``vain`` has what the last removals ended with, if an error."""
         if len(vain) >= _IN_VAIN:
             return replace(finding, removal=Removal.FAILED, fault=vain[-1])
         # Since it was listed a saga may have started with it, or a person may have made its record.
         [again] = self._judge(source, [finding.thing], grace)
-        if again.verdict is not Verdict.ORPHAN:
+        if again.verdict is not finding.verdict:
             return replace(finding, removal=Removal.OWNED_NOW)
         try:
             source.remove(finding.thing)
@@ -261,6 +265,7 @@ class Sweeper:
             "swept",
             seen=swept.seen,
             orphans=swept.verdicts[Verdict.ORPHAN],
+            strays=swept.verdicts[Verdict.STRAY],
             foreign=swept.verdicts[Verdict.FOREIGN],
             missing=swept.verdicts[Verdict.MISSING],
         )
