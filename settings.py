@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     object_store_access_key_id: str | None = None
     object_store_secret_access_key: SecretStr | None = None
     object_store_secret_access_key_file: str | None = None
-    object_link_seconds: float = Field(900, gt=0)
+    object_link_seconds: float = Field(900, ge=1, le=604_800)
 
     app_upload_timeout_seconds: float = Field(600, gt=0)
     app_upload_call_timeout_seconds: float = Field(240, gt=0)

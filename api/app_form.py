@@ -1,5 +1,7 @@
 """The form that an application is uploaded with."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -45,10 +47,22 @@ async def receive_upload(
     request: Request, stage: Staging, saga_id: UUID
 ) -> tuple[Staged, AppDetails]:
     """Stage the form's file, and read its fields; nothing is left of a form that is refused."""
-    with stage.receive(saga_id) as incoming:
+    async with _receiving(stage, saga_id) as incoming:
         details = _details(await _read(request, incoming))
         staged = await run_in_threadpool(incoming.finish)
     return staged, details
+
+
+@asynccontextmanager
+async def _receiving(stage: Staging, saga_id: UUID) -> AsyncIterator[Incoming]:
+    """``stage.receive`` in threads: a slow disk keeps nobody else waiting."""
+    incoming = await run_in_threadpool(stage.receive(saga_id).__enter__)
+    try:
+        yield incoming
+    except BaseException as error:
+        await run_in_threadpool(incoming.__exit__, type(error), error, error.__traceback__)
+        raise
+    await run_in_threadpool(incoming.__exit__, None, None, None)
 
 
 async def _read(request: Request, incoming: Incoming) -> dict[str, list[str]]:

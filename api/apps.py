@@ -211,11 +211,13 @@ def _download(record: Application) -> Response:
 
 
 def _staging() -> Staging:
+    """Where to stage what can be stored, too."""
     try:
+        object_store()
         return staging()
-    except NoSuchDoor:
+    except (NoSuchDoor, AccountFaulty):
         log.exception("no application can be uploaded")
-        raise _later("no application can be uploaded here yet: STAGING_FOLDER is not set") from None
+        raise _later("no application can be uploaded here yet: it is not set up") from None
 
 
 def _later(detail: str) -> HTTPException:

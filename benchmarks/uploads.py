@@ -49,6 +49,7 @@ def measure_uploads(
     try:
         sandbox.wait()
         folder = str(servers.folder / "objects")
+        Path(folder).mkdir()
         known = [
             Store(
                 name="bucket",

@@ -1,7 +1,6 @@
 """What ``saga doctor`` should know of uploads: staging, the object store, and who is told."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -82,10 +81,3 @@ def _object_store() -> Iterator[Finding]:
         yield Finding.bad(_STORE, str(error), "uploads wait, and go back after some time")
         return
     yield Finding.ok(_STORE, f"{store.name} can be written")
-    if settings.object_link_seconds > _LONGEST_LINK.total_seconds():
-        yield Finding.bad(
-            "OBJECT_LINK_SECONDS", "is more than S3 allows: 7 days", "set 604800 at most"
-        )
-
-
-_LONGEST_LINK = timedelta(days=7)

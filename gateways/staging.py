@@ -150,6 +150,8 @@ class Staging:
 
     def copy(self, file_id: UUID, source: Path) -> Staged:
         """Stage a copy of a file. Raises OSError where it cannot be read, and StagingError."""
+        if not source.is_file():
+            raise OSError(errno.EINVAL, "it is not there, or not a regular file")
         with source.open("rb") as given, self.receive(file_id) as coming:
             while piece := given.read(_PIECE_BYTES):
                 coming.write(piece)

@@ -54,7 +54,8 @@ class SagaApp:
     called at any time and twice; ``pending_migrations`` names those that it would apply.
     ``findings`` is what the application's own health comes to, for ``saga doctor``.
     ``environment`` is for every process of the stack that ``saga up`` starts, and for commands on
-    it, where their starter's does not say otherwise; ``{data}`` is filled in.
+    it, where their starter's does not say otherwise; ``{data}`` is filled in, and what begins with
+    it is a folder, which is made.
     """
 
     celery: Celery

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateways.account import AccountFaulty
+from gateways.notices import NoticeRefused
 from gateways.objects import StoreRefused
 from models import Application, ApplicationStatus, ApplicationView, AppUploadState
 from saga import (
@@ -132,14 +133,13 @@ def send_notification(state: AppUploadState, key: IdempotencyKey) -> AppUploadSt
     """Tell another system of the new version, where the settings name one."""
     told = notices()
     if told is not None:
-        told.send(
-            key,
-            "app.available",
-            ApplicationView.to_be(state).model_dump(
-                by_alias=True, mode="json", exclude={"status", "is_latest"}
-            ),
-            now=datetime.now(UTC),
+        version = ApplicationView.to_be(state).model_dump(
+            by_alias=True, mode="json", exclude={"status", "is_latest"}
         )
+        try:
+            told.send(key, "app.available", version, now=datetime.now(UTC))
+        except NoticeRefused as refused:
+            raise Refused(str(refused), code="NOTICE_REFUSED") from refused
     return state
 
 

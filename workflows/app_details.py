@@ -48,4 +48,4 @@ class AppDetails(BaseModel):
 class AppInput(AppDetails):
     """What ``saga start`` is asked: ``file`` is the path of an APK, which is copied."""
 
-    file: Annotated[str, Field(min_length=1, max_length=4096)]
+    file: Annotated[str, Field(min_length=1, max_length=4096), _LINE]

@@ -38,7 +38,7 @@ from tasks.app_upload import (
     upload_to_object_store,
     withdraw_app,
 )
-from tasks.doors import staging
+from tasks.doors import NoSuchDoor, staging
 from workflows.app_details import AppDetails, AppInput
 
 RETRY = RetryPolicy(
@@ -90,6 +90,12 @@ class VersionExists(Conflict):
 
 class NotAnApp(InvalidInput):
     """The file is none that can be installed."""
+
+    field = "file"
+
+
+class NotStaged(Conflict):
+    """Nothing can be staged as things stand: no room, or no folder."""
 
     field = "file"
 
@@ -164,12 +170,15 @@ def start_upload(
 ) -> Started:
     """Copy a file into staging and start its upload: what ``saga start app_upload`` does.
 
-    Raises NotAnApp, FileTooLarge, StagingError, and what request_upload raises.
+    Raises NotAnApp, FileTooLarge, NotStaged, and what request_upload raises.
     """
     saga_id = uuid4()
-    stage, source = staging(), Path(asked.file).expanduser()
     try:
-        staged = stage.copy(saga_id, source)
+        stage = staging()
+    except NoSuchDoor as missing:
+        raise NotStaged(str(missing)) from missing
+    try:
+        staged = stage.copy(saga_id, Path(asked.file).expanduser())
         started = request_upload(
             engine,
             session,
@@ -196,7 +205,7 @@ def _fault_of_the_file(error: Exception) -> Exception:
         case TooLarge():
             return FileTooLarge(str(error))
         case StagingError():
-            return error
+            return NotStaged(str(error))
     return NotAnApp(f"the file cannot be read: {getattr(error, 'strerror', None) or error}")
 
 

@@ -46,6 +46,8 @@ def read_apk(file: Path) -> Apk:
             )
     except subprocess.TimeoutExpired:
         raise NotAnApk("is not an APK: reading it takes too long") from None
+    if done.returncode == 1:
+        raise RuntimeError("no APK can be read here: is pyaxmlparser installed?")
     try:
         answer = json.loads(done.stdout)
     except ValueError:

@@ -191,6 +191,8 @@ def answer(file: BinaryIO) -> dict[str, Any]:
         return {"fault": "is not an APK: its archive is broken; send it again, whole"}
     except MemoryError:
         return {"fault": "is not an APK: reading it takes too much memory"}
+    except ImportError:
+        raise  # our own fault, and not the file's
     except Exception:  # noqa: BLE001 - the libraries raise anything for a broken file
         return {
             "fault": "is not an APK: its manifest cannot be read; build it with Android's tools"

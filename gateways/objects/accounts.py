@@ -1,12 +1,16 @@
 """Whose bucket we keep objects in."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import urlsplit
 
-from gateways.account import Form
+from gateways.account import Form, is_address
 
 _PREFIX = "OBJECT_STORE_"
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _URL = "https://s3.amazonaws.com"
 
 
@@ -29,6 +33,12 @@ class BucketAccount:
         form = Form(given, texts, [secret], endpoint)
         if form.is_blank:
             return None
+        url = form.given.get(endpoint, "")
+        # Not all libraries would keep it.
+        if is_address(url) and urlsplit(url).path not in {"", "/"}:
+            form.fault(endpoint, "has a path", "leave the path out")
+        if bucket in form.given and not _BUCKET.fullmatch(form.given[bucket]):
+            form.fault(bucket, "is no bucket's name", "give 3 to 63 small letters, digits, . and -")
         account = cls(
             bucket=form.text(bucket),
             access_key_id=form.text(access_key_id),

@@ -111,6 +111,8 @@ class BucketStore:
             if stopped:
                 raise stopped[0] from None
             raise
+        # Where an answer was lost, the library may have begun the upload twice.
+        self._end_uploads(key)
         if not self.matches(key, size=size, sha256=sha256):
             raise Corrupt(f"{self.name} keeps other bytes under {key} than it was sent")
 
@@ -142,7 +144,8 @@ class BucketStore:
             with self._understood():
                 page = self._uploads._list_multipart_uploads(  # noqa: SLF001 - the library has no other way
                     self._account.bucket,
-                    prefix=prefix,
+                    # MinIO knows a prefix only as a whole key: minio/minio#20989.
+                    prefix=None if prefix.endswith("/") else prefix,
                     key_marker=key_marker,
                     upload_id_marker=upload_marker,
                     max_uploads=_PAGE,

@@ -26,6 +26,7 @@ class FolderStore:
     """Keeps each object as a file; one that is there is whole, also after a power cut."""
 
     def __init__(self, folder: Path) -> None:
+        # Not made here: one that is not there may be one that is not mounted.
         self._folder = folder.absolute()
 
     @property
@@ -59,7 +60,8 @@ class FolderStore:
             except BaseException:
                 pending.unlink(missing_ok=True)
                 raise
-            _sync(target.parent)
+            for folder in target.relative_to(self._folder).parents:
+                _sync(self._folder / folder)
 
     def matches(self, key: str, *, size: int, sha256: str) -> bool:
         path = self._path(key)
@@ -110,18 +112,17 @@ class FolderStore:
             try:
                 yield from _read(path)
             except FileNotFoundError:
-                raise ObjectMissing(f"there is no object {key} in {self.name}") from None
+                raise ObjectMissing(f"there is no object {key} in the object folder") from None
 
     def check(self) -> None:
         with self._understood():
-            self._folder.mkdir(parents=True, exist_ok=True)
             proof = self._folder / f"proof#{uuid4().int}"
             proof.write_bytes(b"proof")
             proof.unlink()
 
     def _prove(self, pending: Path, key: str, *, size: int, sha256: str) -> None:
         if not are(_read(pending), size=size, sha256=sha256):
-            raise Corrupt(f"{self.name} keeps other bytes of {key} than it was given")
+            raise Corrupt(f"the object folder keeps other bytes of {key} than it was given")
 
     def _end_uploads(self, key: str) -> None:
         for upload in self.uploads(key):
@@ -142,7 +143,7 @@ class FolderStore:
         parent = prefix.rpartition("/")[0]
         above = self._path(parent) if parent else self._folder
         with self._understood():
-            for folder, _, names in os.walk(above):
+            for folder, _, names in os.walk(above, onerror=_unless_gone):
                 for name in names:
                     path = Path(folder, name)
                     key = path.relative_to(self._folder).as_posix()
@@ -159,22 +160,29 @@ class FolderStore:
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
+        if not self._folder.is_dir():
+            raise StoreAway("the object folder is not there: make it, or mount it")
         try:
             yield
         except PermissionError as error:
             raise StoreRefused(
-                f"{self.name}: {error.strerror}: let this user write there"
+                f"the object folder: {error.strerror}: let this user write there"
             ) from error
         except OSError as error:
-            raise StoreAway(
-                f"{self.name}: {error.strerror or type(error).__name__}: make room, or mend it"
-            ) from error
+            why = error.strerror or type(error).__name__
+            raise StoreAway(f"the object folder: {why}: make room, or mend it") from error
 
 
 def _read(path: Path) -> Iterator[bytes]:
     with path.open("rb") as source:
         while piece := source.read(PIECE_BYTES):
             yield piece
+
+
+def _unless_gone(error: OSError) -> None:
+    """What a folder holds that cannot be listed must not pass for nothing."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync(folder: Path) -> None:

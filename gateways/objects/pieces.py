@@ -15,7 +15,11 @@ def pieces(
 ) -> Iterator[bytes]:
     """The file's bytes; raises Corrupt before its end when they are not what they should be."""
     digest, done = hashlib.sha256(), 0
-    with file.open("rb") as source:
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise Corrupt(f"the staged file cannot be read: {error.strerror}") from None
+    with source:
         while piece := source.read(PIECE_BYTES):
             digest.update(piece)
             done += len(piece)

@@ -72,7 +72,9 @@ def serve(
         if stop.is_set():
             return
         app.migrate()
-        facts, rest = _rest(plan, app)
+        facts, own, rest = _rest(plan, app)
+        # The others may need what the application's own ones make, such as keys.
+        supervisor.start(own, give_up=stop)
         supervisor.start(rest, give_up=stop)
         if stop.is_set():
             return
@@ -142,8 +144,8 @@ def _servers(plan: Plan) -> list[Process]:
     return servers
 
 
-def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process]]:
-    """Give what is told about the stack, and the processes that need the servers."""
+def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process], list[Process]]:
+    """Give what is told of the stack, the application's own processes, and all that follow."""
     names = ("DATABASE_URL", "CELERY_BROKER_URL", "SAGA_API_KEY")
     told = {name: os.environ[name] for name in names}
     facts: dict[str, Any] = {
@@ -156,6 +158,8 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process]]:
     for name, text in app.environment.items():
         told[name] = os.environ.get(name) or text.replace("{data}", str(plan.data))
         os.environ[name] = told[name]
+        if text.startswith("{data}/") and told[name].startswith(str(plan.data)):
+            Path(told[name]).mkdir(mode=0o700, exist_ok=True)
     own = [extra for extra in app.processes if not os.environ.get(extra.url_variable)]
     for extra in own:
         bare.take_port(extra.name)
@@ -174,12 +178,12 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process]]:
         told["SAGA_API_URL"] = os.environ.get("SAGA_API_URL") or facts["apiUrl"]
         os.environ["SAGA_API_URL"] = told["SAGA_API_URL"]
     ground = Ground(project=plan.project, data=plan.data, environment=dict(os.environ))
-    rest = [processes.extra_process(ground, extra) for extra in own]
-    rest += processes.workers(ground, app, plan.workers, plan.concurrency)
+    first = [processes.extra_process(ground, extra) for extra in own]
+    rest = processes.workers(ground, app, plan.workers, plan.concurrency)
     rest += [processes.recovery(ground, app), processes.beat(ground, app)]
     if app.api_target is not None:
         rest.append(processes.api(ground, app.api_target))
-    return {**facts, "environment": told}, rest
+    return {**facts, "environment": told}, first, rest
 
 
 def _console(api_url: str | None) -> str | None:

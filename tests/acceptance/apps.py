@@ -116,6 +116,7 @@ class AppWorld(World):
         super().__post_init__()
         self.stage = Staging(self.folder / "staging")
         self.objects = self.folder / "objects"
+        self.objects.mkdir()
         self.sent: list[Sent] = []
         self._numbers = itertools.count(1)
         with self.database.begin() as connection:

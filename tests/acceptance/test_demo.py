@@ -109,6 +109,7 @@ def test_the_doctor_finds_a_whole_stack_well(
         "STAGING_FOLDER": str(tmp_path / "staging"),
         "OBJECT_STORE_FOLDER": str(tmp_path / "objects"),
     }
+    (tmp_path / "objects").mkdir()
     world = make_world(settings=places)
 
     def diagnosis() -> dict[str, Any]:

@@ -64,6 +64,7 @@ class Reception:
             messages.clear()
         by_hand.broker.is_away = False
         staging = Staging(folder / "staging", largest=2 * MEGABYTE)
+        (folder / "objects").mkdir()
         return cls(address, client, by_hand, staging, FolderStore(folder / "objects"), folder)
 
     def apk(self, **said: Any) -> bytes:

@@ -21,6 +21,7 @@ from sqlalchemy import event, text
 import api.apps
 from api import create_app
 from gateways.apk import Apk, NotAnApk
+from gateways.objects import ObjectStore
 from gateways.objects.folder import FolderStore
 from gateways.staging import Staging
 from saga import Engine, Operator, connect
@@ -388,7 +389,18 @@ def test_without_a_staging_folder_nothing_is_taken_and_its_place_not_told(
         raise NoSuchDoor("no staging")
 
     monkeypatch.setattr(api.apps, "staging", not_set_up)
-    assert "STAGING_FOLDER" in assert_problem(reception.upload(), 503)["detail"]
+    assert "not set up" in assert_problem(reception.upload(), 503)["detail"]
+    reception.assert_nothing_left()
+
+
+def test_without_an_object_store_nothing_is_taken(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_set_up() -> ObjectStore:
+        raise NoSuchDoor("no object store")
+
+    monkeypatch.setattr(api.apps, "object_store", not_set_up)
+    assert "not set up" in assert_problem(reception.upload(), 503)["detail"]
     reception.assert_nothing_left()
 
 

@@ -55,12 +55,18 @@ def ceph() -> Iterator[BucketAccount]:
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "folder":
-        return FolderStore(tmp_path / "objects")
+        return folder_store(tmp_path)
     if request.param == "bucket":
         bucket: Bucket = request.getfixturevalue("bucket")
         return bucket.store()
     account: BucketAccount = request.getfixturevalue("ceph")
     return BucketStore(account, timedelta(seconds=20))
+
+
+def folder_store(above: Path) -> FolderStore:
+    folder = above / "objects"
+    folder.mkdir()
+    return FolderStore(folder)
 
 
 @pytest.fixture
@@ -338,6 +344,16 @@ def test_a_bucket_that_fails_at_anything_may_work_again(
     assert left(moto, key) == ([], [])
 
 
+def test_an_upload_that_was_begun_twice_as_an_answer_was_lost_is_ended(
+    moto: BucketStore, bucket: Bucket, key: str, file: Path
+) -> None:
+    bucket.fault("put", "late", key=key)
+
+    put(moto, key, file)
+
+    assert left(moto, key) == ([key], [])
+
+
 def test_bytes_that_a_bucket_changed_are_seen(
     moto: BucketStore, bucket: Bucket, key: str, file: Path
 ) -> None:
@@ -415,15 +431,24 @@ def test_a_link_downloads_without_a_key_and_names_the_file(
 @pytest.mark.parametrize(
     ("given", "faults"),
     [
-        ({"OBJECT_STORE_BUCKET": "b"}, 2),
+        ({"OBJECT_STORE_BUCKET": "apps-here"}, 2),
         (
             {
-                "OBJECT_STORE_BUCKET": "b",
+                "OBJECT_STORE_BUCKET": "apps-here",
                 "OBJECT_STORE_ACCESS_KEY_ID": "k",
                 "OBJECT_STORE_SECRET_ACCESS_KEY": "s",
                 "OBJECT_STORE_ENDPOINT": "minio:9000",
             },
             1,
+        ),
+        (
+            {
+                "OBJECT_STORE_BUCKET": "No Bucket",
+                "OBJECT_STORE_ACCESS_KEY_ID": "k",
+                "OBJECT_STORE_SECRET_ACCESS_KEY": "s",
+                "OBJECT_STORE_ENDPOINT": "https://minio.test/below",
+            },
+            2,
         ),
     ],
 )
@@ -441,18 +466,18 @@ def test_half_an_account_is_told_with_all_that_is_wrong(given: dict[str, str], f
     "odd", ["../x", "apps/../../x", "/x", "apps//x", "apps/./x", "a\0b", "x#1"]
 )
 def test_no_key_leaves_the_folder(tmp_path: Path, file: Path, odd: str) -> None:
-    store = FolderStore(tmp_path / "objects")
+    store = folder_store(tmp_path)
 
     for asked in (lambda: put(store, odd, file), lambda: store.remove(odd)):
         with pytest.raises(StoreRefused):
             asked()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["staged.apk"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["objects", "staged.apk"]
 
 
 def test_a_folder_that_is_emptied_keeps_no_empty_folders(
     tmp_path: Path, key: str, file: Path
 ) -> None:
-    store = FolderStore(tmp_path / "objects")
+    store = folder_store(tmp_path)
     put(store, key, file)
 
     store.remove(key)
@@ -460,19 +485,32 @@ def test_a_folder_that_is_emptied_keeps_no_empty_folders(
     assert list((tmp_path / "objects").iterdir()) == []
 
 
-def test_a_folder_that_is_none_may_be_mended(tmp_path: Path, key: str, file: Path) -> None:
-    (tmp_path / "objects").write_text("a file is in its way")
-    store = FolderStore(tmp_path / "objects")
+@pytest.mark.parametrize("instead", ["a file", "nothing"])
+def test_a_folder_that_is_not_mounted_is_away_and_not_empty(
+    tmp_path: Path, key: str, file: Path, instead: str
+) -> None:
+    folder = tmp_path / "objects"
+    store = FolderStore(folder)
+    if instead == "a file":
+        folder.write_text("in its way")
 
-    for asked in (lambda: put(store, key, file), store.check):
-        with pytest.raises(StoreAway, match="objects"):
+    for asked in (
+        lambda: put(store, key, file),
+        store.check,
+        lambda: store.remove(key),
+        lambda: list(store.objects("apps/")),
+        lambda: list(store.uploads("apps/")),
+        lambda: store.matches(key, size=1, sha256=SHA256),
+    ):
+        with pytest.raises(StoreAway, match="not there"):
             asked()
+    assert folder.exists() == (instead == "a file")
 
 
 def test_a_folder_without_room_keeps_nothing_and_says_so(
     tmp_path: Path, key: str, file: Path
 ) -> None:
-    store = FolderStore(tmp_path / "objects")
+    store = folder_store(tmp_path)
 
     with pytest.raises(StoreAway, match="make room"), files_of_at_most(len(CONTENT) - 1):
         put(store, key, file)

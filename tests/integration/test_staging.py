@@ -144,10 +144,15 @@ def test_a_copy_of_what_is_too_large_or_not_there_leaves_nothing(
     staging: Staging, tmp_path: Path
 ) -> None:
     staging.make()
+    large, pipe = tmp_path / "large", tmp_path / "pipe"
+    large.touch()
+    os.truncate(large, staging.largest + 1)
+    os.mkfifo(pipe)
     with pytest.raises(TooLarge):
-        staging.copy(uuid4(), Path("/dev/zero"))
-    for unreadable in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(OSError, match=r"No such file|Is a directory"):
+        staging.copy(uuid4(), large)
+    # What never ends, or waits for somebody, would keep the caller for ever.
+    for unreadable in (tmp_path / "nothing", tmp_path, pipe, Path("/dev/zero")):
+        with pytest.raises(OSError, match="not there, or not a regular file"):
             staging.copy(uuid4(), unreadable)
 
     assert names(staging) == []

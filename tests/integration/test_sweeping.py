@@ -63,6 +63,7 @@ class Opened:
 
 
 def in_folder(folder: Path) -> Opened:
+    folder.mkdir()
     opens = (
         "from gateways.objects.folder import FolderStore\n"
         f"store = FolderStore(Path({str(folder)!r}))"
@@ -612,7 +613,7 @@ def test_the_command_fails_where_an_orphan_cannot_be_removed(
 
     assert done.returncode == 1
     assert "saga: 1 could not be removed" in done.stderr
-    assert "orphans: 2 (1 removed)" in done.stdout
+    assert "orphans: 2, strays: 0 (1 removed)" in done.stdout
     assert list(attic.staging.folder.iterdir()) == [stuck]
 
 
