@@ -32,7 +32,7 @@ from gateways.payments.gateway import (
     RefundStatus,
     UnexpectedAnswer,
 )
-from models import Order, Payment, PaymentMethod, RefundCheck
+from models import Payment, PaymentMethod, RefundCheck
 from saga import connect
 from saga.doctor import Level
 from saga.operator import Operator
@@ -41,6 +41,7 @@ from tasks.doors import payment_gateway
 from tests.integration.by_hand import ByHand
 from tests.integration.crashes.desk import EMPTY as NO_SAGAS
 from tests.integration.crashes.refunds import EMPTY as NO_PAYMENTS
+from tests.integration.paid import paid
 from tests.integration.stripe_books import (
     SECRET_KEY,
     WEBHOOK_SECRET,
@@ -316,21 +317,7 @@ class Desk(ByHand):
     def __init__(self, database: Database) -> None:
         super().__init__(database, refund)
         self.execute(f"{NO_SAGAS}; {NO_PAYMENTS}")
-        with Session(database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=10_000, status="paid")
-            session.add(order)
-            session.flush()
-            self.payment = Payment(
-                payment_no="pi_1",
-                order_id=order.id,
-                user_id="user",
-                method=PaymentMethod("stripe"),
-                amount_minor=10_000,
-                status="success",
-            )
-            session.add(self.payment)
-            session.flush()
-            session.expunge(self.payment)
+        self.payment = paid(database, method=PaymentMethod("stripe"), payment_no="pi_1")
 
     def start(self) -> UUID:
         asked = RefundInput(payment_id=self.payment.id, amount=Decimal(40), reason="it broke")

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
@@ -22,9 +22,9 @@ from gateways.payments import (
     RefundStatus,
 )
 from gateways.payments.wallet import WalletGateway
-from models import Order, Payment
 from saga import IdempotencyKey, Operator, Outcome
 from tests.integration.by_hand import ByHand
+from tests.integration.paid import FULL, paid
 from workflows import RefundInput, refund, request_refund
 from workflows.reconciliation import OnFile, Reconciled, Reconciler, on_file
 
@@ -33,7 +33,6 @@ TABLES = (
     *("saga_state", "saga_event", "saga_signal", "saga_pause"),
 )
 STEP = "payment_refund.call_provider_refund"
-FULL = 100_00
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "reconcile-refunds.md"
 
 
@@ -91,21 +90,7 @@ class Office(ByHand):
         return WalletGateway(self.database) if method == "balance" else self.provider
 
     def paid(self, method: str = "wechat") -> str:
-        with Session(self.database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=FULL, status="paid")
-            session.add(order)
-            session.flush()
-            payment = Payment(
-                payment_no=f"PAY{uuid4().int}",
-                order_id=order.id,
-                user_id="user",
-                method=method,
-                amount_minor=FULL,
-                status="success",
-            )
-            session.add(payment)
-            session.flush()
-            return payment.id
+        return paid(self.database, method=method).id
 
     def start(self, payment_id: str, amount: str = "100.00") -> UUID:
         asked = RefundInput(payment_id=payment_id, amount=Decimal(amount), reason="a test")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -27,7 +27,6 @@ from gateways.payments.sandbox.entries import Callback
 from gateways.payments.sandbox.entries import Refund as Book
 from gateways.payments.sandbox.keys import KeyRing
 from gateways.payments.sandbox.notices import Notice, notice
-from models import Order, Payment
 from saga import IdempotencyKey, Operator, Outcome, Timing
 from saga.crashpoints import armed
 from saga.errors import Conflict, InvalidInput
@@ -35,6 +34,7 @@ from tasks.doors import payment_gateway
 from tests.integration.by_hand import ByHand, Killed, Message
 from tests.integration.crashes.desk import EMPTY as NO_SAGAS
 from tests.integration.crashes.sandbox import Sandbox
+from tests.integration.paid import paid
 from workflows import RefundInput, refund, request_refund
 from workflows.reconciliation import Reconciler
 
@@ -82,25 +82,12 @@ class RefundCounter(ByHand):
         self.seen: list[Message] = []
 
     def _pay(self, method: str, minor: int) -> Paid:
-        with Session(self.database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=minor, status="paid")
-            session.add(order)
-            session.flush()
-            payment = Payment(
-                payment_no=f"PAY{uuid4().int}",
-                order_id=order.id,
-                user_id="user",
-                method=method,
-                amount_minor=minor,
-                status="success",
-            )
-            session.add(payment)
-            session.flush()
-            paid = Paid(id=payment.id, number=payment.payment_no, minor=minor, method=method)
+        made = paid(self.database, method=method, minor=minor)
+        known = Paid(id=made.id, number=made.payment_no, minor=minor, method=method)
         if method != WALLET:
-            known = {"paymentNo": paid.number, "amount": f"{minor / 100:.2f}", "method": method}
-            self.steer("/control/payments", payments=[known])
-        return paid
+            told = {"paymentNo": known.number, "amount": f"{minor / 100:.2f}", "method": method}
+            self.steer("/control/payments", payments=[told])
+        return known
 
     def steer(self, path: str, **body: Any) -> bool:
         """Let the sandbox's own people do something; whether they could."""

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -16,15 +15,15 @@ from fastapi import FastAPI, Request
 from httpx import Client, Response
 from sqlalchemy import Connection, text
 from sqlalchemy import Engine as Database
-from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from api import create_app
-from models import Order, OrderStatus, Payment, PaymentMethod, PaymentStatus
+from models import PaymentStatus
 from saga import Engine, connect
 from saga.api import create_app as create_engine_app
 from saga.api import health
 from saga.followup import BrokerAway, Lane, Publication
+from tests.integration.paid import paid
 from workflows import refund
 
 pytestmark = pytest.mark.integration
@@ -129,21 +128,7 @@ def payment(database: Database) -> str:
 
 
 def a_payment(database: Database, *, status: PaymentStatus = PaymentStatus.SUCCESS) -> str:
-    with Session(database) as session, session.begin():
-        order = Order(user_id="user 1", amount_minor=10_000, status=OrderStatus.PAID)
-        session.add(order)
-        session.flush()
-        payment = Payment(
-            payment_no=f"PAY{uuid4().int}",
-            order_id=order.id,
-            user_id="user 1",
-            method=PaymentMethod.WECHAT,
-            amount_minor=10_000,
-            status=status,
-        )
-        session.add(payment)
-        session.flush()
-        return payment.id
+    return paid(database, status=status).id
 
 
 def ask(client: Client, payment: str, asked: Any = None, key: str | None = None) -> Response:
@@ -199,7 +184,7 @@ def test_an_order_is_told(client: Client, payment: str) -> None:
 
     assert client.get(f"/api/orders/{order_id}").json() == {
         "id": order_id,
-        "userId": "user 1",
+        "userId": "user",
         "currency": "CNY",
         "amount": "100.00",
         "status": "paid",

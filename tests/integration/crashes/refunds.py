@@ -4,16 +4,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from models import Order, Payment
 from saga import BusinessKeyTaken, Timing
 from saga.crashpoints import around
 from tests.integration.crashes.desk import Desk
 from tests.integration.crashes.sandbox import Sandbox
+from tests.integration.paid import paid
 from tests.promise import broken
 from workflows import RefundInput, refund, request_refund
 
@@ -47,23 +46,9 @@ class RefundDesk(Desk):
         self.asked = self._payment()
 
     def _payment(self) -> RefundInput:
-        minor = int(AMOUNT * 100)
-        with Session(self.database) as session, session.begin():
-            order = Order(user_id="user", amount_minor=minor, status="paid")
-            session.add(order)
-            session.flush()
-            payment = Payment(
-                payment_no=f"PAY{uuid4().int}",
-                order_id=order.id,
-                user_id="user",
-                method="wechat",
-                amount_minor=minor,
-                status="success",
-            )
-            session.add(payment)
-            session.flush()
-            self.sandbox.know(payment.payment_no, str(AMOUNT))
-            return RefundInput(payment_id=payment.id, amount=AMOUNT, reason="test")
+        payment = paid(self.database, minor=int(AMOUNT * 100))
+        self.sandbox.know(payment.payment_no, str(AMOUNT))
+        return RefundInput(payment_id=payment.id, amount=AMOUNT, reason="test")
 
     def start(self, idempotency_key: str = "key") -> None:
         with Session(self.database) as session:
