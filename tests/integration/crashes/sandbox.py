@@ -70,7 +70,15 @@ def open_sandbox(folder: Path, *, keys: Path | None = None) -> Iterator[Sandbox]
     def serve() -> None:
         # SQLite is to be used in the thread that opened it.
         app = sandbox(Books(folder / "books.sqlite", clock=clock), ring)
-        config = uvicorn.Config(app, port=0, http=SandboxProtocol, ws="none", log_config=None)
+        config = uvicorn.Config(
+            app,
+            port=0,
+            http=SandboxProtocol,
+            ws="none",
+            log_config=None,
+            # A call that hangs would hold up the end for ever.
+            timeout_graceful_shutdown=1,
+        )
         served.append(uvicorn.Server(config))
         served[0].run()
 
