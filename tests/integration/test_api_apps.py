@@ -24,6 +24,7 @@ from gateways.apk import Apk, NotAnApk
 from gateways.objects import ObjectStore
 from gateways.objects.folder import FolderStore
 from gateways.staging import Staging
+from models import ApplicationStatus
 from saga import Engine, Operator, connect
 from settings import settings
 from tasks.doors import NoSuchDoor
@@ -136,6 +137,19 @@ def test_a_store_that_gives_links_is_where_a_download_is_sent(
 
     assert (sent.status_code, sent.headers["location"]) == (307, "https://store.test/a?signed")
     assert sent.headers["cache-control"] == "no-store"
+
+
+def test_only_what_is_available_is_downloaded(reception: Reception) -> None:
+    saga_id = reception.upload().json()["sagaId"]
+    reception.by_hand.work_off()
+    path = f"/api/apps/{saga_id}/download"
+    assert reception.client.get(path).status_code == 200
+
+    for status in set(ApplicationStatus) - {ApplicationStatus.AVAILABLE}:
+        reception.by_hand.execute(
+            "UPDATE applications SET status = :status, is_latest = false", {"status": status.value}
+        )
+        assert_problem(reception.client.get(path), 404, "id")
 
 
 def test_a_file_that_is_not_in_the_store_is_told_as_such(reception: Reception) -> None:

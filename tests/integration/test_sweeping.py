@@ -402,6 +402,24 @@ def test_a_saga_that_starts_between_looking_and_removal_keeps_its_file(attic: At
     assert attic.files() == {kept}
 
 
+def test_a_saga_that_ends_between_the_questions_for_its_owners_keeps_its_object(
+    attic: Attic,
+) -> None:
+    saga_id = attic.start()
+    key = attic.put(attic.key(saga_id))
+
+    # Right behind the first question, whichever that is.
+    event.listen(
+        attic.database, "after_cursor_execute", lambda *_: void(attic.work_off()), once=True
+    )
+
+    _, found = attic.sweep(remove=True, sources=[Objects(lambda: attic.store)])
+
+    assert attic.status(saga_id) == "COMPLETED"
+    assert found == []
+    assert attic.objects() == {key}
+
+
 def test_a_version_that_is_withdrawn_while_the_store_is_asked_is_not_missing(
     attic: Attic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
