@@ -187,7 +187,7 @@ FOR UPDATE"""''',
         before=" AND kind <> 'attempt_started' ORDER",
         after=" ORDER",
         killed_by=tests(
-            "integration/test_engine_calls", "test_a_late_success_is_recorded_all_the_same"
+            "integration/test_engine_zombies", "test_a_late_success_is_recorded_all_the_same"
         ),
     ),
 )

@@ -103,7 +103,7 @@ NEEDS = (
         before="return event.effect is Effect.UNKNOWN",
         after="return False",
         killed_by=tests(
-            "integration/test_engine_calls",
+            "integration/test_engine_zombies",
             "test_a_late_word_that_the_order_stands_is_recorded_too",
         ),
     ),

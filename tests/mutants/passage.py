@@ -13,6 +13,7 @@ _outbox = partial(Mutant, file="saga/outbox.py")
 _recovery = partial(Mutant, file="saga/recovery.py")
 _worker = partial(Mutant, file="saga/worker.py")
 _CHAIN, _CALLS = "integration/test_engine_chain", "integration/test_engine_calls"
+_LOOKS = "integration/test_engine_second_looks"
 _RECOVERY, _START = "integration/test_recovery", "integration/test_engine_start"
 
 PASSAGE = (
@@ -65,14 +66,14 @@ PASSAGE = (
         guard="second look",
         before="look_at = move.look_at or row.look_at",
         after="look_at = move.look_at",
-        killed_by=tests(_CALLS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
+        killed_by=tests(_LOOKS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
     ),
     _watched(
         name="one second look is enough",
         guard="second look",
         before="looks[row.looks + 1] if row.looks + 1 < len(looks) else None",
         after="None",
-        killed_by=tests(_CALLS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
+        killed_by=tests(_LOOKS, "test_second_looks_are_taken_after_ten_minutes_and_a_day"),
     ),
     _forward(
         name="a wait that lives in the row alone is taken for sent",

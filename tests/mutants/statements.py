@@ -223,7 +223,7 @@ STATEMENTS = (
     "AND other.holds_key)"''',
         after='''holds_key = true"''',
         killed_by=tests(
-            "integration/test_engine_calls",
+            "integration/test_engine_zombies",
             "test_a_late_success_leaves_a_business_key_to_who_has_it_now",
         ),
     ),
@@ -233,7 +233,7 @@ STATEMENTS = (
         before="holds_key = holds_key OR NOT EXISTS (",
         after="holds_key = holds_key OR false AND NOT EXISTS (",
         killed_by=tests(
-            "integration/test_engine_calls",
+            "integration/test_engine_zombies",
             "test_a_late_success_after_the_saga_was_compensated_wakes_it_up_failed",
         ),
     ),

@@ -11,6 +11,7 @@ _runtime = partial(Mutant, file="saga/runtime.py")
 _row = partial(Mutant, file="saga/row.py")
 _heartbeat = partial(Mutant, file="saga/heartbeat.py")
 _CALLS, _TRANSACTIONS = "integration/test_engine_calls", "integration/test_engine_transaction"
+_ZOMBIES = "integration/test_engine_zombies"
 
 WORK = (
     _heartbeat(
@@ -106,7 +107,7 @@ WORK = (
         guard="late success",
         before="late = _took_effect(answer.event) and",
         after="late = False and",
-        killed_by=tests(_CALLS, "test_a_late_success_is_recorded_all_the_same"),
+        killed_by=tests(_ZOMBIES, "test_a_late_success_is_recorded_all_the_same"),
     ),
     _call(
         name="the chain of a duplicated call goes on",
@@ -126,7 +127,7 @@ WORK = (
         guard="duplicate's chain",
         before='state=None))\n        return Drop("claim was lost")',
         after="state=None))\n        return Next()",
-        killed_by=tests(_CALLS, "test_a_zombie_moves_nothing"),
+        killed_by=tests(_ZOMBIES, "test_a_zombie_moves_nothing"),
     ),
     _call(
         name="a database that is away at the claim costs the message",
