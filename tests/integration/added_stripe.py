@@ -42,6 +42,7 @@ from tests.integration.by_hand import ByHand
 from tests.integration.crashes.desk import EMPTY as NO_SAGAS
 from tests.integration.crashes.refunds import EMPTY as NO_PAYMENTS
 from tests.integration.paid import paid
+from tests.integration.served import calling, served
 from tests.integration.stripe_books import (
     SECRET_KEY,
     WEBHOOK_SECRET,
@@ -50,7 +51,6 @@ from tests.integration.stripe_books import (
     open_stripe,
     signed,
 )
-from tests.integration.test_api import calling, served
 from workflows import RefundInput, refund, request_refund
 from workflows.reconciliation import Reconciler
 

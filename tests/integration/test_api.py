@@ -2,16 +2,13 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Request
 from httpx import Client, Response
 from sqlalchemy import Connection, text
 from sqlalchemy import Engine as Database
@@ -24,6 +21,7 @@ from saga.api import create_app as create_engine_app
 from saga.api import health
 from saga.followup import BrokerAway, Lane, Publication
 from tests.integration.paid import paid
+from tests.integration.served import assert_problem, calling, served
 from workflows import refund
 
 pytestmark = pytest.mark.integration
@@ -48,28 +46,6 @@ class Broker:
         if self.away:
             raise BrokerAway("nobody there")
         return 0
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve the application as uvicorn does, and tell where."""
-    config = uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def calling(address: str, key: str | None = None) -> Client:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return Client(base_url=address, headers=headers, trust_env=False, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +117,6 @@ def send(client: Client, payment: str, body: str | bytes) -> Response:
     headers = {"Content-Type": "application/json"}
     path = f"/api/billing/payments/{payment}/refund"
     return client.post(path, content=body, headers=headers)
-
-
-def assert_problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = response.json()
-    assert {"type", "title", "status", "detail", "errors"} <= told.keys()
-    assert told["status"] == status
-    if fields:
-        assert [error["field"] for error in told["errors"]] == list(fields)
-    return told
 
 
 def sagas_of(database: Database, payment: str) -> list[dict[str, Any]]:

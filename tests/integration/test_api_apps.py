@@ -39,7 +39,7 @@ from tests.integration.reception import (
     part,
     until,
 )
-from tests.integration.test_api import assert_problem, calling, served
+from tests.integration.served import assert_problem, calling, served
 from workflows import upload
 
 pytestmark = pytest.mark.integration

@@ -11,8 +11,8 @@ from httpx import Client, Response
 
 from saga import Refused, Wait
 from saga.api import create_app
+from tests.integration.served import assert_problem, calling, served
 from tests.integration.shop import Shop
-from tests.integration.test_api import assert_problem, calling, served
 from tests.integration.test_pauses import MINUTE
 
 pytestmark = pytest.mark.integration
