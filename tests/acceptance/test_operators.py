@@ -59,7 +59,7 @@ def move(world: World, payment: str, status: str) -> None:
 
 def test_a_refund_that_is_cancelled_while_the_provider_hangs_goes_back(world: World) -> None:
     [payment] = world.payments()
-    world.fault("refund", "hang", seconds=3)
+    world.fault("refund", "hang", seconds=4)
     [saga_id] = world.refund(payment)
     world.until(lambda: world.has(saga_id, "attempt_started", PIVOT), "the provider is called")
 
@@ -74,7 +74,7 @@ def test_a_refund_that_is_cancelled_while_the_provider_hangs_goes_back(world: Wo
 
 def test_a_refund_that_the_provider_made_is_not_cancelled(world: World) -> None:
     [payment] = world.payments()
-    world.fault("refund", "slow", seconds=3)
+    world.fault("refund", "slow", seconds=4)
     [saga_id] = world.refund(payment)
     world.until(lambda: world.has(saga_id, "attempt_started", PIVOT), "the provider is called")
 
