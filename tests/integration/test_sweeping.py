@@ -268,6 +268,23 @@ def test_an_object_that_came_after_its_compensation_is_told_of_and_removed(
     assert attic.told() == []
 
 
+def test_what_no_saga_here_ever_had_may_be_another_databases_and_is_removed_only_if_asked(
+    any_attic: Attic, tmp_path: Path
+) -> None:
+    attic = any_attic
+    key = attic.put(f"apps/com.example/1.0_{uuid4().hex}.apk")
+    half = f"apps/com.example/1.0_{uuid4().hex}.apk"
+    attic.die_while_putting(half, tmp_path)
+
+    kept = [("object", "stray", "not_asked"), ("upload", "stray", "not_asked")]
+    assert attic.told(remove=True) == kept
+    assert (attic.objects(), attic.uploads()) == ({key}, {half})
+
+    swept, _ = attic.sweep(remove=True, strays=True)
+    assert swept.removals[Removal.REMOVED] == 2
+    assert (attic.objects(), attic.uploads()) == (set(), set())
+
+
 def test_an_upload_that_was_killed_is_told_of_and_removed_once_its_saga_rests(
     any_attic: Attic, tmp_path: Path
 ) -> None:
