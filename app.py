@@ -12,10 +12,32 @@ from saga import Engine, ExtraProcess, Producer, SagaApp, connect
 from saga.logs import configure
 from saga.worker import CeleryPublisher, producer, register
 from settings import settings
-from workflows import AppInput, RefundInput, refund, request_refund, start_upload, upload
+from workflows import (
+    AppInput,
+    DeviceDeletionInput,
+    DeviceInput,
+    RefundInput,
+    creation,
+    deletion,
+    refund,
+    request_deletion,
+    request_device,
+    request_refund,
+    start_upload,
+    upload,
+)
 from workflows.reconciliation import LIMIT, RECONCILE, Reconciler
+from workflows.sweeping import (
+    CONTAINERS_LIMIT,
+    SWEEP,
+    TIDY,
+    TIDY_CONTAINERS,
+    TIDY_LIMIT,
+    LateContainers,
+    Sweeper,
+    Tidier,
+)
 from workflows.sweeping import LIMIT as SWEEP_LIMIT
-from workflows.sweeping import SWEEP, TIDY, TIDY_LIMIT, Sweeper, Tidier
 
 if TYPE_CHECKING:
     import typer
@@ -36,7 +58,7 @@ celery.config_from_object("celeryconfig")
 
 engine = Engine(
     database=connect(settings.database_url.get_secret_value()),
-    sagas=[refund, upload],
+    sagas=[refund, upload, creation, deletion],
     publisher=CeleryPublisher(producer(celery)),
     timing=settings.timing,
 )
@@ -81,11 +103,17 @@ def tidy_staging() -> None:
     Tidier(engine).scan()
 
 
+def tidy_containers() -> None:
+    """Remove containers that came to light after their saga had gone back."""
+    LateContainers(engine).scan()
+
+
 # Lost with its worker, one is lost: beat sends the next one.
 for work, name, limit in (
     (reconcile, RECONCILE, LIMIT),
     (sweep, SWEEP, SWEEP_LIMIT),
     (tidy_staging, TIDY, TIDY_LIMIT),
+    (tidy_containers, TIDY_CONTAINERS, CONTAINERS_LIMIT),
 ):
     celery.task(work, name=name, shared=False, acks_late=False, time_limit=limit.total_seconds())
 
@@ -148,6 +176,8 @@ saga_app = SagaApp(
     producers={
         refund.name: Producer(input=RefundInput, start=request_refund),
         upload.name: Producer(input=AppInput, start=start_upload),
+        creation.name: Producer(input=DeviceInput, start=request_device),
+        deletion.name: Producer(input=DeviceDeletionInput, start=request_deletion),
     },
     environment={
         "STAGING_FOLDER": "{data}/staging",
@@ -163,7 +193,16 @@ saga_app = SagaApp(
             ],
             url_variable="SANDBOX_URL",
             environment=sandbox_environment("{url}", Path("{data}/sandbox-keys")),
-        )
+        ),
+        ExtraProcess(
+            name="devices",
+            command=[
+                sys.executable,
+                *("-m", "gateways.devices.sandbox", "--port", "{port}"),
+                *("--data", "{data}/devices"),
+            ],
+            url_variable="DEVICE_HOST_URL",
+        ),
     ],
     commands=register_commands,
 )

@@ -8,7 +8,7 @@ from saga.followup import Lane
 from saga.worker import scans
 from settings import settings
 from workflows.reconciliation import RECONCILE
-from workflows.sweeping import SWEEP, TIDY
+from workflows.sweeping import SWEEP, TIDY, TIDY_CONTAINERS
 
 
 def _pass(task: str, every: timedelta) -> dict[str, Any]:
@@ -22,6 +22,7 @@ worker_hijack_root_logger = False
 beat_schedule = {
     **scans(settings.timing.scan),
     "reconcile": _pass(RECONCILE, settings.reconcile_every),
-    "sweep": _pass(SWEEP, timedelta(seconds=settings.app_sweep_seconds)),
+    "sweep": _pass(SWEEP, timedelta(seconds=settings.sweep_seconds)),
     "tidy_staging": _pass(TIDY, timedelta(seconds=settings.app_tidy_seconds)),
+    "tidy_containers": _pass(TIDY_CONTAINERS, timedelta(seconds=settings.device_tidy_seconds)),
 }

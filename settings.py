@@ -3,10 +3,12 @@
 from datetime import timedelta
 from functools import cached_property
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from saga.timing import Timing
+
+_LAST_PORT = 65_535
 
 
 class Settings(BaseSettings):
@@ -69,9 +71,31 @@ class Settings(BaseSettings):
     app_notify_url: str | None = None
     app_notify_secret: SecretStr | None = None
     app_notify_secret_file: str | None = None
-    app_sweep_grace_seconds: float = Field(86400, gt=0)
-    app_sweep_seconds: float = Field(3600, gt=0)
     app_tidy_seconds: float = Field(10, gt=0)
+
+    device_host_url: str | None = None
+    device_host_certs: str | None = None
+    device_bind_address: str = "127.0.0.1"
+    device_adb_address: str = "127.0.0.1"
+    device_ports: str = Field("5555-6554", pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")
+    device_image: str = "celery-sagas-device"
+    device_privileged: bool = False
+    device_limits: bool = True
+    device_storage_limit: bool = False
+    device_setup: list[str] = [
+        "wm size {width}x{height}",
+        "wm density {dpi}",
+        "settings put global stay_on_while_plugged_in 3",
+    ]
+    device_boot_seconds: float = Field(60, gt=0)
+    device_poll_seconds: float = Field(3, gt=0)
+    device_creation_timeout_seconds: float = Field(600, gt=0)
+    device_call_timeout_seconds: float = Field(30, gt=0)
+    device_first_retry_seconds: float = Field(2, gt=0)
+    device_tidy_seconds: float = Field(30, gt=0)
+
+    sweep_grace_seconds: float = Field(86400, gt=0)
+    sweep_seconds: float = Field(3600, gt=0)
 
     @cached_property
     def reconcile_every(self) -> timedelta:
@@ -82,8 +106,22 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.app_upload_stall_seconds)
 
     @cached_property
+    def device_port_range(self) -> range:
+        """The ports that devices may have, at least one."""
+        first, last = map(int, self.device_ports.split("-"))
+        return range(first, last + 1)
+
+    @cached_property
     def object_link(self) -> timedelta:
         return timedelta(seconds=self.object_link_seconds)
+
+    @field_validator("device_ports")
+    @classmethod
+    def _is_a_range(cls, ports: str) -> str:
+        first, last = map(int, ports.split("-"))
+        if not 0 < first <= last <= _LAST_PORT:
+            raise ValueError(f"must be a range of ports, such as 5555-6554, up to {_LAST_PORT}")
+        return ports
 
     def account(self, prefix: str) -> dict[str, str]:
         """What is set of a provider's account, such as ``WECHATPAY_``, by variable name."""

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from api import apps, billing, records, webhooks
+from api import apps, billing, devices, records, webhooks
 from saga import Engine
 from saga.api import PendingMigrations
 from saga.api import create_app as create_engine_app
@@ -22,7 +22,12 @@ def create_app(
         engine,
         api_key=api_key,
         pending_migrations=pending_migrations,
-        routers=[billing.router(engine), apps.router(engine), records.router(engine)],
+        routers=[
+            billing.router(engine),
+            apps.router(engine),
+            devices.router(engine),
+            records.router(engine),
+        ],
         large_bodies={apps.PATH: apps.LARGEST_BODY},
         webhooks=[webhooks.router(engine)],
     )

@@ -28,7 +28,7 @@ def sweep(
     ] = False,
     grace: Annotated[
         str | None,
-        typer.Option(help="Leave alone what is not older, such as 2h; APP_SWEEP_GRACE_SECONDS."),
+        typer.Option(help="Leave alone what is not older, such as 2h; SWEEP_GRACE_SECONDS."),
     ] = None,
 ) -> None:
     """Tell of what lies in staging and in the object store and nobody owns.

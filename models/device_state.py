@@ -34,7 +34,6 @@ class DeviceDeletionState(BaseModel):
     """The deletion of a device."""
 
     device_id: str
-    user_id: str
 
     @property
     def container_name(self) -> str:

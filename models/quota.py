@@ -18,7 +18,8 @@ class QuotaStatus(StrEnum):
 class DeviceQuota(Base):
     """A user's limits: ``device_…`` hold for each device, ``total_…`` for all of them together.
 
-    It is never over where ``expires_at`` is None. Whoever adds to what is taken of a quota locks its row first: see `QuotaShare`.
+    It is never over where ``expires_at`` is None. Whoever adds to what is taken of a quota locks
+    its row first: see `QuotaShare`.
     """
 
     __tablename__ = "device_quotas"

@@ -34,9 +34,7 @@ class NoPortLeft(Exception):
 def reserve(session: Session, device_id: str, among: range) -> int:
     """Take a free port for a device. Raises NoPortLeft."""
     _choose_alone(session)
-    port = session.scalar(
-        _FREE, {"first": among[0], "last": among[-1], "blocked_for": BLOCKED_FOR}
-    )
+    port = session.scalar(_FREE, {"first": among[0], "last": among[-1], "blocked_for": BLOCKED_FOR})
     if port is None:
         raise NoPortLeft(among)
     taken = {"device_id": device_id, "since": func.clock_timestamp()}

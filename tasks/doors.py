@@ -16,6 +16,11 @@ from settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateways.devices import ContainerHost
+    from gateways.devices.accounts import HostAccount
+    from gateways.devices.adb import AdbDevice
+    from sqlalchemy import Engine as Database
+
     from gateways.account import Fault
     from gateways.notices import Notices
     from gateways.objects import ObjectStore
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 # A gateway gives up a little before its step is told to, so that its own error is recorded.
 _EARLIER = 0.9
 _NOTICE_TIMEOUT = timedelta(seconds=10)
+# A device that boots answers at once, or will be asked again.
+_ADB_TIMEOUT = timedelta(seconds=10)
 PROVIDERS = {"wechat": "WECHATPAY_", "alipay": "ALIPAY_"}
 """How the settings of a payment method's provider begin."""
 
@@ -130,6 +137,7 @@ def check() -> None:
     for method in PROVIDERS:
         look(lambda method=method: payment_account(method) and payment_gateway(method))  # type: ignore[misc]
     look(bucket_account)
+    look(host_account)
     look(notices)
     if faults:
         raise AccountFaulty(faults)
@@ -182,3 +190,40 @@ def notices() -> "Notices | None":
 
     account = NoticeAccount.read(settings.account("APP_NOTIFY_"))
     return None if account is None else Notices(account, timeout=_NOTICE_TIMEOUT)
+
+
+@lru_cache
+def database() -> "Database":
+    """Our own database, for what an external step looks up and notes there itself."""
+    return connect(settings.database_url.get_secret_value(), pool_size=1)
+
+
+def host_account() -> "HostAccount | None":
+    """How the container host is reached; None if none is set up. Raises AccountFaulty."""
+    from gateways.devices.accounts import HostAccount
+
+    return HostAccount.read(settings.account("DEVICE_HOST_"))
+
+
+@lru_cache
+def container_host() -> "ContainerHost":
+    """Where devices run. Raises NoSuchDoor, which says what to set, or AccountFaulty."""
+    account = host_account()
+    if account is None:
+        raise NoSuchDoor(
+            "no container host is set up: set DEVICE_HOST_URL, as docs/reference/settings.md says"
+        )
+    from gateways.devices.engine import DockerHost
+
+    return DockerHost(account, _device_call())
+
+
+def adb(port: int) -> "AdbDevice":
+    """The device behind a port of the container host; nothing is connected yet."""
+    from gateways.devices.adb import AdbDevice
+
+    return AdbDevice(settings.device_adb_address, port, timeout=min(_device_call(), _ADB_TIMEOUT))
+
+
+def _device_call() -> timedelta:
+    return timedelta(seconds=settings.device_call_timeout_seconds * _EARLIER)

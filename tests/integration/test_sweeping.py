@@ -679,7 +679,7 @@ def test_what_beat_sends_calls_a_person_and_tidies(
     attic: Attic, attic_url: str, tmp_path: Path
 ) -> None:
     late = attic.put(attic.key(attic.compensated()))
-    shell = shell_of(attic_url, tmp_path, APP_SWEEP_GRACE_SECONDS="0.001")
+    shell = shell_of(attic_url, tmp_path, SWEEP_GRACE_SECONDS="0.001")
     program = (
         "import logging\n"
         "from app import celery\n"

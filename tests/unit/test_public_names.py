@@ -12,9 +12,9 @@ from saga.position import Intervention, Outcome, Paused, Status, StopReason, Wai
 from saga.registry import Registry
 from saga.task import Effect
 from tests.unit.kinds import kinds_of
-from workflows import refund
+from workflows import creation, deletion, refund, upload
 from workflows.reconciliation import RECONCILE
-from workflows.sweeping import SWEEP, TIDY, Kind
+from workflows.sweeping import SWEEP, TIDY, TIDY_CONTAINERS, Kind
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +50,28 @@ TASKS = {
     "payment_refund.reopen_payment",
     "payment_refund.update_order_status",
     "payment_refund.reopen_order",
+    "app_upload.create_app_record",
+    "app_upload.remove_app_record",
+    "app_upload.upload_to_object_store",
+    "app_upload.remove_from_object_store",
+    "app_upload.update_app_status",
+    "app_upload.withdraw_app",
+    "app_upload.update_latest_version",
+    "app_upload.leave_latest_version",
+    "app_upload.send_notification",
+    "device_creation.check_quota",
+    "device_creation.release_quota",
+    "device_creation.create_container",
+    "device_creation.remove_container",
+    "device_creation.create_device_record",
+    "device_creation.remove_device_record",
+    "device_creation.initialize_device",
+    "device_creation.update_quota_usage",
+    "device_deletion.stop_container",
+    "device_deletion.remove_container",
+    "device_deletion.release_ports",
+    "device_deletion.release_quota",
+    "device_deletion.delete_record",
 }
 
 EVENT_KINDS = {
@@ -75,7 +97,7 @@ def test_exported_names_are_sorted_and_listed_once() -> None:
 
 
 def test_the_names_of_tasks_stay() -> None:
-    assert set(Registry([refund]).places) == TASKS
+    assert set(Registry([refund, upload, creation, deletion]).places) == TASKS
 
 
 def test_the_engines_own_tasks_and_queues_stay() -> None:
@@ -113,8 +135,12 @@ def test_what_is_stored_of_a_reconciliation_stays() -> None:
 
 
 def test_what_is_stored_of_a_sweep_stays() -> None:
-    assert (SWEEP, TIDY) == ("app_upload.sweep", "app_upload.tidy_staging")
-    assert set(Kind) == {"staged_file", "upload", "object", "record"}
+    assert (SWEEP, TIDY) == ("sweeping.sweep", "app_upload.tidy_staging")
+    assert TIDY_CONTAINERS == "device_creation.tidy_containers"
+    assert set(Kind) == {
+        *("staged_file", "upload", "object", "record"),
+        *("container", "port", "share"),
+    }
 
 
 def test_the_kinds_of_events_stay() -> None:

@@ -44,8 +44,10 @@ def test_only_what_no_record_and_no_open_or_failed_saga_owns_is_an_orphan(kind: 
         elif saga_id is None:
             expected = Verdict.FOREIGN
         else:
-            # Another database may have the saga of what lies in a store, not of what is staged.
-            is_stray = status is None and kind is not Kind.STAGED_FILE
+            # Another database may have the saga of what lies in a store or on a host, not of what
+            # is staged, or stands in our own tables.
+            elsewhere = {Kind.UPLOAD, Kind.OBJECT, Kind.RECORD, Kind.CONTAINER}
+            is_stray = status is None and kind in elsewhere
             expected = Verdict.STRAY if is_stray else Verdict.ORPHAN
         assert verdict is expected, (facts, age, saga_id)
         assert why(one, facts, verdict)

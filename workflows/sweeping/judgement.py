@@ -17,6 +17,9 @@ class Kind(StrEnum):
     UPLOAD = "upload"
     OBJECT = "object"
     RECORD = "record"
+    CONTAINER = "container"
+    PORT = "port"
+    SHARE = "share"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,10 @@ class Verdict(StrEnum):
     """A record says that it is there, and it is not."""
 
 
+# A store and a container host may be shared, and a database restored from before what lies there.
+_OURS_ALONE = frozenset({Kind.STAGED_FILE, Kind.PORT, Kind.SHARE})
+
+
 def is_over(status: str | None) -> bool:
     """Whether the saga rests, and so needs nothing of its own any more.
 
@@ -81,8 +88,7 @@ def judge(thing: Thing, facts: Facts, *, now: datetime, grace: timedelta) -> Ver
         return Verdict.YOUNG
     if thing.saga_id is None:
         return Verdict.FOREIGN
-    # Staging is ours alone; a store may be shared, and a database restored from before its objects.
-    is_stray = facts.status is None and thing.kind is not Kind.STAGED_FILE
+    is_stray = facts.status is None and thing.kind not in _OURS_ALONE
     return Verdict.STRAY if is_stray else Verdict.ORPHAN
 
 
@@ -101,12 +107,15 @@ def why(thing: Thing, facts: Facts, verdict: Verdict) -> str:
             return "no saga of this database has its id"
         case Verdict.ORPHAN if facts.status is None:
             return "no saga has its id"
-        case Verdict.ORPHAN if thing.kind is Kind.OBJECT:
+        case Verdict.ORPHAN if thing.kind in _RECORDED:
             return f"its saga is {facts.status}, and no record has it"
         case Verdict.ORPHAN:
             return f"its saga is {facts.status}"
     assert_never(verdict)
 
+
+# What a record may own; whatever else there is, only a saga may.
+_RECORDED = frozenset({Kind.OBJECT, Kind.CONTAINER, Kind.PORT, Kind.SHARE})
 
 ADVICE = {
     Verdict.OWNED: "nothing",

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
-from models import Application, ApplicationStatus
+from models import Application, ApplicationStatus, Device
 
 # Of any type and any version of one: whatever it is, it may need what bears its id.
 _STATUSES = text("SELECT saga_id, status FROM saga_state WHERE saga_id = ANY(CAST(:ids AS uuid[]))")
@@ -64,3 +64,8 @@ def keys_available(session: Session, keys: Sequence[str]) -> frozenset[str]:
         )
     )
     return frozenset(found)
+
+
+def devices_on_record(session: Session, device_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the devices that have a record, whatever its status."""
+    return frozenset(session.scalars(select(Device.id).where(Device.id.in_(device_ids))))

@@ -1,77 +1,29 @@
 """Where things lie that a sweep looks through, each behind the same few functions.
 
-A new place is one class here, or one file beside this one, and its name in ``SOURCES``.
+A new place is one class, here or in a file beside this one, and its name in ``SOURCES``.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, islice
-from typing import Protocol, TypeVar
+from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from gateways.account import AccountFaulty
-from gateways.objects import ObjectStore, PendingUpload, StoreError
-from gateways.staging import Staging, StagingError
-from tasks.doors import NoSuchDoor, object_store, staging
+from gateways.objects import ObjectStore, PendingUpload
+from gateways.staging import Staging
+from tasks.doors import object_store, staging
 from workflows.sweeping import ownership
+from workflows.sweeping.device_sources import Containers, Ports, Shares
 from workflows.sweeping.judgement import Kind, Thing
-
-BATCH = 1000
-"""How many things are asked about at once; memory is bounded by it."""
+from workflows.sweeping.source import BATCH, NO_GRACE, Inventory, Source, told
 
 PREFIX = "apps/"
 _KEY = re.compile(r"apps/[^/]+/[A-Za-z0-9._-]*_(?P<saga>[0-9a-f]{32})\.apk")
 # An upload that stalls is cut off long before; its check and its start take seconds.
 _ARRIVAL = timedelta(minutes=5)
-
-
-class SourceAway(Exception):
-    """The place cannot be looked through or cleared now; the message says what to do."""
-
-
-class NotSetUp(SourceAway):
-    """There is no such place here."""
-
-
-class Source(Protocol):
-    """A place that a sweep looks through. What it does may raise SourceAway."""
-
-    kind: Kind
-    shortest_grace: timedelta
-    """Below this nothing is an orphan, whatever grace was asked for: it may be arriving."""
-
-    def things(self) -> Iterator[Thing]:
-        """All that lies there, with bounded memory."""
-
-    def on_record(self, session: Session, things: Sequence[Thing]) -> frozenset[str]:
-        """The names of those things that a record owns."""
-
-    def remove(self, thing: Thing) -> None:
-        """Remove it; gone already is fine."""
-
-
-class Inventory(Protocol):
-    """Records of what should lie somewhere. What it does may raise SourceAway."""
-
-    kind: Kind
-
-    def missing(self, database: Database) -> Iterator[list[Thing]]:
-        """What a record says is there, and is not: for each batch of records those of it."""
-
-
-Item = TypeVar("Item")
-
-
-def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Cut into lists of BATCH at most."""
-    left = iter(items)
-    while batch := list(islice(left, BATCH)):
-        yield batch
 
 
 def saga_of(key: str) -> UUID | None:
@@ -91,7 +43,7 @@ class StagedFiles:
         self._door = door
 
     def things(self) -> Iterator[Thing]:
-        with _told():
+        with told():
             for found in self._door().files():
                 yield Thing(
                     kind=self.kind,
@@ -107,7 +59,7 @@ class StagedFiles:
 
     def remove(self, thing: Thing) -> None:
         assert thing.saga_id is not None, "a foreign file is never removed"
-        with _told():
+        with told():
             self._door().remove(thing.saga_id)
 
 
@@ -115,13 +67,13 @@ class Uploads:
     """What somebody began to write into the object store and did not finish."""
 
     kind = Kind.UPLOAD
-    shortest_grace = timedelta(0)
+    shortest_grace = NO_GRACE
 
     def __init__(self, door: Callable[[], ObjectStore] = object_store) -> None:
         self._door = door
 
     def things(self) -> Iterator[Thing]:
-        with _told():
+        with told():
             for found in self._door().uploads(PREFIX):
                 yield Thing(
                     kind=self.kind,
@@ -138,7 +90,7 @@ class Uploads:
 
     def remove(self, thing: Thing) -> None:
         assert isinstance(thing.handle, PendingUpload), "it came from here"
-        with _told():
+        with told():
             self._door().abort(thing.handle)
 
 
@@ -146,13 +98,13 @@ class Objects:
     """What lies in the object store."""
 
     kind = Kind.OBJECT
-    shortest_grace = timedelta(0)
+    shortest_grace = NO_GRACE
 
     def __init__(self, door: Callable[[], ObjectStore] = object_store) -> None:
         self._door = door
 
     def things(self) -> Iterator[Thing]:
-        with _told():
+        with told():
             for found in self._door().objects(PREFIX):
                 yield Thing(
                     kind=self.kind,
@@ -167,7 +119,7 @@ class Objects:
         return ownership.keys_on_record(session, [thing.key for thing in things])
 
     def remove(self, thing: Thing) -> None:
-        with _told():
+        with told():
             self._door().remove(thing.key)
 
 
@@ -207,7 +159,7 @@ class AvailableRecords:
         self, batch: Sequence[ownership.Available]
     ) -> Iterator[ownership.Available]:
         """Look folder by folder: a listing for each costs less than a question for each key."""
-        with _told():
+        with told():
             store = self._door()
             for folder, in_folder in groupby(batch, key=_folder):
                 wanted = {found.object_key: found for found in in_folder}
@@ -223,16 +175,8 @@ def _folder(record: ownership.Available) -> str:
     return folder + slash
 
 
-SOURCES: tuple[Callable[[], Source], ...] = (StagedFiles, Uploads, Objects)
+SOURCES: tuple[Callable[[], Source], ...] = (
+    *(StagedFiles, Uploads, Objects),
+    *(Containers, Ports, Shares),
+)
 INVENTORIES: tuple[Callable[[], Inventory], ...] = (AvailableRecords,)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell the doors' errors in a sweep's own words."""
-    try:
-        yield
-    except (NoSuchDoor, AccountFaulty) as error:
-        raise NotSetUp(str(error)) from error
-    except (StoreError, StagingError) as error:
-        raise SourceAway(str(error)) from error

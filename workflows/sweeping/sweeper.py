@@ -30,20 +30,13 @@ from workflows.sweeping.judgement import (
     judge,
     why,
 )
-from workflows.sweeping.sources import (
-    INVENTORIES,
-    SOURCES,
-    Inventory,
-    NotSetUp,
-    Source,
-    SourceAway,
-    batches,
-)
+from workflows.sweeping.source import Inventory, NotSetUp, Source, SourceAway, batches
+from workflows.sweeping.sources import INVENTORIES, SOURCES
 
 log = structlog.get_logger("saga")
 
-SWEEP = "app_upload.sweep"
-GRACE = timedelta(seconds=settings.app_sweep_grace_seconds)
+SWEEP = "sweeping.sweep"
+GRACE = timedelta(seconds=settings.sweep_grace_seconds)
 """How long a thing without an owner is left alone, unless told otherwise: it may be arriving."""
 # A pass by beat: it takes one of the workers' processes, which is then not there for sagas.
 _WITHIN = timedelta(minutes=5)
@@ -256,7 +249,7 @@ class Sweeper:
         kinds = {source.kind for source in self._sources}
         kinds |= {inventory.kind for inventory in self._inventories}
         if swept.not_set_up == kinds:
-            return  # an installation without uploads has nothing to sweep
+            return  # an installation without uploads and devices has nothing to sweep
         for why_not in dict.fromkeys(swept.faults.values()):
             log.warning("place not swept, the next pass tries again", why=why_not)
         if left := kinds - swept.whole - set(swept.faults):

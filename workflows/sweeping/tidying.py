@@ -15,7 +15,7 @@ from saga.database import is_away
 from tasks.doors import NoSuchDoor, staging
 from workflows.sweeping import ownership
 from workflows.sweeping.judgement import is_over
-from workflows.sweeping.sources import batches
+from workflows.sweeping.source import batches
 
 log = structlog.get_logger("saga")
 

@@ -1,0 +1,131 @@
+"""The container of one device: how it is to be, and that no other one is taken for it."""
+
+from gateways.devices import (
+    MANAGED,
+    SAGA,
+    STEP,
+    Container,
+    ContainerHost,
+    HostRefused,
+    NameTaken,
+    NoSuchContainer,
+    PortTaken,
+    Wanted,
+)
+from sqlalchemy.orm import Session
+
+from models import DeviceState
+from settings import settings
+from tasks import device_ports
+from tasks.doors import database
+
+# As Android's daemon numbers them; each that clashes is blocked for others, too.
+_PORTS_TO_TRY = 20
+
+
+class NotOurs(Exception):
+    """A container that we did not make has the name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is a container {name} that this saga did not make: see whose it is, remove it"
+        )
+
+
+class NotWanted(Exception):
+    """The device has no port any more: its saga went back, and nobody wants the container."""
+
+
+class NoPortWorked(Exception):
+    """The host refused one port after the other."""
+
+
+def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Container, int]:
+    """The device's container, running, and its port. A second call gives the same one.
+
+    However many of these calls there are at once, one container comes of it: its name is the lock,
+    and what a call removes it removes by the id it has seen. Raises NotOurs, NotWanted,
+    NoPortWorked, NoPortLeft, and what the host raises; what may be left then bears the name.
+    """
+    for _ in range(_PORTS_TO_TRY):
+        found = find(host, state.container_name, state.device_id)
+        # After the container was looked for: one with another port is then older than this one.
+        port = _port(state.device_id)
+        if found is not None and found.port != port:
+            host.remove(found.id)
+            found = None
+        try:
+            container = found or host.create(_wanted(state, port, step))
+            _start(host, container)
+        except (NameTaken, NoSuchContainer):
+            continue  # a twin of this call was faster
+        except PortTaken:
+            _replace(state.device_id, port)
+            continue
+        return container, port
+    raise NoPortWorked(f"{_PORTS_TO_TRY} ports were tried, and each was in use on the host")
+
+
+def find(host: ContainerHost, name: str, device_id: str) -> Container | None:
+    """The device's container, if there is one. Raises NotOurs."""
+    found = host.find(name)
+    if found is not None and not is_of(found, device_id):
+        raise NotOurs(name)
+    return found
+
+
+def remove(host: ContainerHost, name: str, device_id: str) -> None:
+    """Let no container of this device be there; what is not ours is left alone."""
+    found = host.find(name)
+    if found is not None and is_of(found, device_id):
+        host.remove(found.id)
+
+
+def _start(host: ContainerHost, container: Container) -> None:
+    """Start it; one that cannot be started is of no use to anybody, and removed."""
+    try:
+        host.start(container.id)
+    except (PortTaken, HostRefused):
+        host.remove(container.id)
+        raise
+
+
+def is_of(container: Container, device_id: str) -> bool:
+    """Whether it was made for this device."""
+    labels = container.labels
+    return labels.get(MANAGED) == "true" and labels.get(SAGA) == device_id
+
+
+def _wanted(state: DeviceState, port: int, step: str) -> Wanted:
+    asked, limits = state.specification, settings.device_limits
+    return Wanted(
+        name=state.container_name,
+        image=settings.device_image.replace("{android}", str(asked.android_version)),
+        labels={MANAGED: "true", SAGA: state.device_id, STEP: step},
+        # As redroid is told: https://github.com/remote-android/redroid-doc
+        command=[
+            f"androidboot.redroid_width={asked.width}",
+            f"androidboot.redroid_height={asked.height}",
+            f"androidboot.redroid_dpi={asked.dpi}",
+        ],
+        environment={},
+        port=port,
+        bind_address=settings.device_bind_address,
+        cpu=asked.cpu if limits else None,
+        memory_mb=asked.memory_mb if limits else None,
+        storage_mb=asked.storage_mb if settings.device_storage_limit else None,
+        privileged=settings.device_privileged,
+    )
+
+
+def _port(device_id: str) -> int:
+    with Session(database()) as session, session.begin():
+        port = device_ports.port_of(session, device_id)
+    if port is None:
+        raise NotWanted(f"device {device_id} has no port any more: its saga has gone back")
+    return port
+
+
+def _replace(device_id: str, clashed: int) -> None:
+    with Session(database()) as session, session.begin():
+        device_ports.replace(session, device_id, clashed, settings.device_port_range)

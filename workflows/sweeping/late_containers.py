@@ -1,0 +1,79 @@
+"""Removes containers that came to light after their saga had gone back.
+
+A host that was slow, or a worker that was frozen, may finish a container when its removal is over
+already. That its saga has gone back stands in our own database, so that nobody has to be asked.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from gateways.account import AccountFaulty
+from gateways.devices import Container, ContainerHost, HostError
+from saga import Engine, Status
+from saga.database import is_away
+from tasks.doors import NoSuchDoor, container_host
+from workflows.sweeping import ownership
+from workflows.sweeping.device_sources import device_of
+from workflows.sweeping.source import batches
+
+log = structlog.get_logger("saga")
+
+TIDY_CONTAINERS = "device_creation.tidy_containers"
+CONTAINERS_LIMIT = timedelta(minutes=2)
+_WENT_BACK = frozenset({Status.COMPENSATED, Status.TIMEOUT})
+
+
+class LateContainers:
+    """Looks for them on the host that ``door`` gives."""
+
+    def __init__(
+        self, engine: Engine, *, door: Callable[[], ContainerHost] = container_host
+    ) -> None:
+        self._database = engine.database
+        self._door = door
+
+    def run(self) -> int:
+        """Remove those whose saga has gone back; gives how many.
+
+        Raises HostError, NoSuchDoor, AccountFaulty, and what the database raises.
+        """
+        host, removed = self._door(), 0
+        for batch in batches(host.containers()):
+            for container in self._late(batch):
+                # Asked again: a late success may have woken its saga since, and a person decides.
+                if self._late([container]):
+                    host.remove(container.id)
+                    removed += 1
+                    log.warning("late container removed", container=container.name)
+        return removed
+
+    def scan(self) -> int:
+        """Do what beat asks for; what goes wrong is logged, and the next pass tries again."""
+        try:
+            return self.run()
+        except NoSuchDoor:
+            pass  # an installation without devices has nothing to tidy
+        except (HostError, AccountFaulty) as error:
+            log.warning("containers not tidied, the next pass tries again", why=str(error))
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            log.warning("database away, the next pass tries again", why=type(error).__name__)
+        return 0
+
+    def _late(self, containers: list[Container]) -> list[Container]:
+        owners = {container.id: device_of(container) for container in containers}
+        ids = {device for device in owners.values() if device is not None}
+        with Session(self._database) as session, session.begin():
+            statuses = ownership.statuses(session, ids)
+            recorded = ownership.devices_on_record(session, [str(device) for device in ids])
+        gone_back = {
+            device
+            for device, status in statuses.items()
+            if status in _WENT_BACK and str(device) not in recorded
+        }
+        return [container for container in containers if owners[container.id] in gone_back]
