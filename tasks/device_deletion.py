@@ -3,16 +3,18 @@
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from gateways.account import AccountFaulty
+from gateways.devices import ContainerHost
 from models import Device, DeviceDeletionState, DeviceStatus, QuotaShare
-from saga import IdempotencyKey, external, transactional
+from saga import Effect, IdempotencyKey, NeedsPerson, external, transactional
 from tasks import device_container, device_ports
-from tasks.doors import container_host
+from tasks.doors import NoSuchDoor, container_host
 
 
 @external("device_deletion.stop_container")
 def stop_container(state: DeviceDeletionState, key: IdempotencyKey) -> DeviceDeletionState:  # noqa: ARG001 - stopped already is fine
     """Let the device end what it does."""
-    host = container_host()
+    host = _host()
     found = host.find(state.container_name)
     if found is not None and device_container.is_of(found, state.device_id):
         host.stop(found.id)
@@ -22,7 +24,7 @@ def stop_container(state: DeviceDeletionState, key: IdempotencyKey) -> DeviceDel
 @external("device_deletion.remove_container")
 def remove_container(state: DeviceDeletionState, key: IdempotencyKey) -> DeviceDeletionState:  # noqa: ARG001 - gone already is fine
     """Leave no container of this device."""
-    device_container.remove(container_host(), state.container_name, state.device_id)
+    device_container.remove(_host(), state.container_name, state.device_id)
     return state
 
 
@@ -50,3 +52,15 @@ def delete_record(state: DeviceDeletionState, session: Session) -> DeviceDeletio
     """Forget the device; its sagas remember it."""
     session.execute(delete(Device).where(Device.id == state.device_id))
     return state
+
+
+def _host() -> ContainerHost:
+    """The container host; without one only a person can bring the deletion on."""
+    try:
+        return container_host()
+    except (NoSuchDoor, AccountFaulty) as missing:
+        raise NeedsPerson(
+            f"{missing}; start the workers anew, then retry",
+            effect=Effect.NOT_STARTED,
+            code="NOT_SET_UP",
+        ) from missing

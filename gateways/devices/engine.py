@@ -78,6 +78,8 @@ class DockerHost:
             if not _PORT_IN_USE.search(str(away)):
                 raise
             raise PortTaken(str(away)) from None
+        except _Conflict:
+            raise NoSuchContainer(container_id) from None  # it is being removed
 
     def find(self, name: str) -> Container | None:
         try:
@@ -108,12 +110,15 @@ class DockerHost:
         with self._understood("any"):
             listed = self._client.containers(all=True, filters=labels)
         for one in listed:
-            try:
-                with self._understood(one["Id"]):
-                    seen = self._client.inspect_container(one["Id"])
-            except NoSuchContainer:
-                continue  # gone since
-            yield _container(seen)
+            # Of one that is being removed the name may be gone already.
+            name = next(iter(one["Names"] or ()), "").removeprefix("/")
+            yield Container(
+                id=one["Id"],
+                name=name,
+                labels=one["Labels"] or {},
+                state=one["State"],
+                created_at=datetime.fromtimestamp(one["Created"], UTC),
+            )
 
     def has_image(self, image: str) -> bool:
         try:

@@ -89,7 +89,8 @@ class Container:
     """A container as its host tells it.
 
     ``state`` is the host's word: created, running, restarting, paused, exited, dead, removing.
-    ``port`` is the host's port that it has, or is to have. Times are aware, by the host's clock.
+    ``port`` is the host's port that it has, or is to have. What a list of containers does not tell
+    is None: when it started, its exit code, its port. Times are aware, by the host's clock.
     """
 
     id: str
@@ -127,7 +128,7 @@ class ContainerHost(Protocol):
         """Remove it, running or not; gone already, or being removed, is fine."""
 
     def containers(self) -> Iterator[Container]:
-        """All that bear the label MANAGED, running or not."""
+        """All that bear the label MANAGED, running or not; no more of each than a list tells."""
 
     def has_image(self, image: str) -> bool:
         """Whether containers can be made of the image."""
