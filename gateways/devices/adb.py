@@ -1,9 +1,10 @@
 """Speaks adb to a device, over TCP and without a server of adb's own."""
 
+import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -17,13 +18,13 @@ from adb_shell.exceptions import (
     InvalidChecksumError,
     InvalidCommandError,
     InvalidResponseError,
-    TcpTimeoutException,
 )
 from adb_shell.transport.base_transport import BaseTransport
-from adb_shell.transport.tcp_transport import TcpTransport
 
+_WHO = "celery-sagas"
 _MARK = "saga-done"
 _MOST_BYTES = 1024 * 1024
+_LONGEST_WORD = 200
 # What a stranger's bytes make of the library, which reads them as they come.
 _NONSENSE = (
     *(AdbCommandFailureException, AdbConnectionError),
@@ -54,17 +55,21 @@ class CommandFailed(AdbError):
     def __init__(self, command: str, output: str) -> None:
         self.command = command
         self.output = output
-        super().__init__(f"{command!r} failed on the device: {output.strip()[:200] or 'no word'}")
+        said = output.strip()[:_LONGEST_WORD] or "no word"
+        super().__init__(f"{command!r} failed on the device: {said}")
 
 
 class AdbDevice:
-    """One connection to a device. In all it may take ``timeout``, whatever the device does."""
+    """One connection to a device, made by ``with``; it cannot be made twice.
+
+    In all it takes ``timeout`` at most and reads a megabyte, whatever the device does. An address
+    that is a name is looked up first, in the time that the system takes for it.
+    """
 
     def __init__(self, address: str, port: int, *, timeout: timedelta) -> None:
         self._place = f"adb at {address}:{port}"
         self._seconds = timeout.total_seconds()
-        self._transport = _Transport(address, port, self._seconds)
-        self._wire = Wire(self._transport, default_transport_timeout_s=self._seconds)
+        self._wire = Wire(_Transport(address, port, self._seconds), self._seconds, _WHO)
 
     def __enter__(self) -> Self:
         """Connect. Raises AdbAway, AdbNonsense and AdbLocked, as everything here does."""
@@ -86,7 +91,7 @@ class AdbDevice:
 
     def run(self, command: str) -> str:
         """Run a shell command; gives what it printed. Raises CommandFailed, too."""
-        # The shell that adb-shell speaks to tells no exit code.
+        # The oldest service of shells, which every device has, tells no exit code.
         output = self._shell(f"{command} && echo {_MARK}")
         printed, mark, rest = output.rpartition(_MARK)
         if not mark or rest.strip():
@@ -112,8 +117,10 @@ class AdbDevice:
                 f"{self._place} asks for a key: let the image take adb without one "
                 "(ro.adb.secure=0)"
             ) from error
-        except (TcpTimeoutException, AdbTimeoutError, OSError) as error:
-            why = getattr(error, "strerror", None) or "no answer in time"
+        except (AdbTimeoutError, TimeoutError) as error:
+            raise AdbAway(f"{self._place} did not answer in time") from error
+        except OSError as error:
+            why = error.strerror or error
             raise AdbAway(f"{self._place} cannot be reached: {why}") from error
         except _NONSENSE as error:
             raise AdbNonsense(
@@ -122,23 +129,44 @@ class AdbDevice:
 
 
 class _Transport(BaseTransport):  # type: ignore[misc]
-    """A socket with one deadline for all that is read and written, and an end of patience."""
+    """A socket with one deadline for all that is read and written, and an end of patience.
+
+    The library's own transport begins its time anew with every byte, sends what fits and forgets
+    the rest, and selects, which does not go with many open files.
+    """
 
     def __init__(self, address: str, port: int, seconds: float) -> None:
-        self._tcp = TcpTransport(address, port)
+        self._address = (address, port)
         self._seconds = seconds
+        self._socket: socket.socket | None = None
         self._ends_at = 0.0
         self._bytes_left = _MOST_BYTES
 
     def connect(self, transport_timeout_s: float | None) -> None:  # noqa: ARG002 - ours is the limit
         self._ends_at = time.monotonic() + self._seconds
-        self._tcp.connect(self._left())
+        failed: OSError | None = None
+        for family, kind, protocol, _, place in socket.getaddrinfo(
+            *self._address, type=socket.SOCK_STREAM
+        ):
+            self._socket = socket.socket(family, kind, protocol)
+            try:
+                self._patient().connect(place)
+            except OSError as error:
+                self.close()
+                failed = error
+            else:
+                return
+        raise failed or ConnectionError("it has no address")
 
     def close(self) -> None:
-        self._tcp.close()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
 
     def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:  # noqa: ARG002
-        found: bytes = self._tcp.bulk_read(numbytes, self._left())
+        found = self._patient().recv(min(numbytes, _MOST_BYTES))
         if not found:
             raise ConnectionResetError("the connection ended")
         self._bytes_left -= len(found)
@@ -147,11 +175,15 @@ class _Transport(BaseTransport):  # type: ignore[misc]
         return found
 
     def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:  # noqa: ARG002
-        sent: int = self._tcp.bulk_write(data, self._left())
-        return sent
+        self._patient().sendall(data)
+        return len(data)
 
-    def _left(self) -> float:
+    def _patient(self) -> socket.socket:
+        """The socket, which waits no longer than to the end of all time."""
+        if self._socket is None:
+            raise ConnectionResetError("the connection is closed")
         left = self._ends_at - time.monotonic()
         if left <= 0:
-            raise TcpTimeoutException("the time is over")
-        return left
+            raise TimeoutError("the time is over")
+        self._socket.settimeout(left)
+        return self._socket
