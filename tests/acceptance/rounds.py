@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from redis import Redis
 
 from saga.followup import Lane
 from saga.worker import COMPENSATE
-from tests import promise
+from tests import nursery, promise
 from tests.acceptance.deaths import NOBODY, SENT_TWICE, Death, Deaths, Point
 from tests.acceptance.world import World
 
@@ -181,15 +179,11 @@ class Rounds:
             pass
 
     def _produce(self, lines: str) -> int:
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("mortal.py"))],
+        done = nursery.run(
+            str(Path(__file__).with_name("mortal.py")),
             cwd=Path(__file__).parents[2],
             env=self.world.environment,
-            input=lines,
-            capture_output=True,
-            start_new_session=True,
-            text=True,
-            check=False,
+            given=lines,
             timeout=300,
         )
         assert done.returncode in {0, KILLED}, done.stderr

@@ -1,14 +1,13 @@
 """Uploads whose worker, store or listener dies in every step; counted: nothing is left behind."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from tests import nursery
 from tests.acceptance.apps import (
     CREATE,
     LATEST,
@@ -218,14 +217,8 @@ def test_an_upload_while_the_broker_is_away_is_done_when_it_is_back(world: AppWo
 
 def _saga(world: AppWorld, *arguments: str) -> Any:
     """What a command says; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "saga.cli", *arguments, "--json"],
-        cwd=ROOT,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("-m", "saga.cli", *arguments, "--json")
+    done = nursery.run(*command, cwd=ROOT, env=world.environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

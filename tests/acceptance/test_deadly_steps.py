@@ -1,12 +1,11 @@
 """A step that kills its process, or does not end in time, is counted, and gives up."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
+from tests import nursery
 from tests.acceptance.world import ROOT, World
 
 TRIAL = "tests.acceptance.trial"
@@ -63,12 +62,6 @@ def _trial_world(make_world: Callable[..., World]) -> World:
 
 
 def _start(world: World, deadly: str, manner: str) -> UUID:
-    done = subprocess.run(
-        [sys.executable, "-m", TRIAL, deadly, manner],
-        cwd=ROOT,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = nursery.run("-m", TRIAL, deadly, manner, cwd=ROOT, env=world.environment)
+    assert done.returncode == 0, done.stderr
     return UUID(done.stdout.strip())

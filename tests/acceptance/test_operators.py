@@ -1,11 +1,10 @@
 """What operators do on the command line, and what real workers and the provider make of it."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 from uuid import UUID
 
+from tests import nursery
 from tests.acceptance.world import ROOT, World
 
 PIVOT = "payment_refund.call_provider_refund"
@@ -14,15 +13,8 @@ BOOKING = "payment_refund.update_payment_status"
 
 def saga(world: World, *arguments: str, code: int = 0) -> Any:
     """Run the command as an operator does; the JSON that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "saga.cli", *arguments, "--json"],
-        cwd=ROOT,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    command = ("-m", "saga.cli", *arguments, "--json")
+    done = nursery.run(*command, cwd=ROOT, env=world.environment, timeout=60)
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout) if code == 0 else done.stderr
 

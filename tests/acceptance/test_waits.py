@@ -1,12 +1,11 @@
 """Sagas that wait are rows and nothing else: whatever is restarted, all go on."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 from redis import Redis
 
 from saga.followup import Lane
+from tests import nursery
 from tests.acceptance.world import ROOT, World
 
 APP = "tests.acceptance.visits"
@@ -19,15 +18,7 @@ STEPS = ("announce", "pay", "serve")
 
 
 def run(world: World, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", APP, *arguments],
-        cwd=ROOT,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = nursery.run("-m", APP, *arguments, cwd=ROOT, env=world.environment, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

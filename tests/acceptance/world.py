@@ -6,7 +6,6 @@ Every process is a child of the test and is ended by its pid. Clocks are shorten
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from gateways.payments.sandbox.merchant import environment
 from models import Order, Payment
 from saga import connect
 from saga.embedded import PostgresServer, RedisServer
+from tests import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {
@@ -51,7 +51,7 @@ class World:
     postgres: PostgresServer | None
     database_url: str
     settings: Mapping[str, str] = field(default_factory=lambda: QUICK)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, nursery.Process] = field(default_factory=dict)
     orphaned: list[int] = field(default_factory=list)
     commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -78,18 +78,12 @@ class World:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
         }
 
-    def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{name}.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        log.close()
+    def spawn(self, name: str, *arguments: str) -> nursery.Process:
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as out, Path(os.devnull).open() as nothing:
+            process = nursery.spawn(
+                *arguments, cwd=ROOT, env=self.environment, out=out, err=out, stdin=nothing
+            )
         self.processes[name] = process
         self.commands[name] = arguments
         return process
@@ -273,15 +267,8 @@ class World:
 
     def refund(self, *payment_ids: str, amount: str = "100.00") -> list[UUID]:
         """Start refunds as a producer's process does, with this world's settings; their ids."""
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("producer.py")), amount, *payment_ids],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        script = str(Path(__file__).with_name("producer.py"))
+        done = nursery.run(script, amount, *payment_ids, cwd=ROOT, env=self.environment)
         assert done.returncode == 0, done.stderr
         return [UUID(line) for line in done.stdout.split()]
 

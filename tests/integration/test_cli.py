@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import Engine as Database
 
 from saga import connect, schema
+from tests import nursery
 from tests.conftest import PROJECT, administer
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -30,15 +31,8 @@ class Shell:
     folder: Path = PROJECT
 
     def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "saga.cli", *words],
-            cwd=self.folder,
-            env=self.environment,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = ("-m", "saga.cli", *words)
+        return nursery.run(*command, cwd=self.folder, env=self.environment, given=given)
 
     def json(self, *words: str, given: str = "") -> Any:
         done = self.run(*words, "--json", given=given)
