@@ -21,7 +21,9 @@ _FIRST_ERROR = 500
 _LONGEST = 300
 # Asked in vain for now: too many requests, and a request that took too long.
 _LATER = frozenset({408, 429})
+# Anything on the way may answer 404; that there is none must be the engine's own word.
 _NO_IMAGE = re.compile(r"no such image", re.IGNORECASE)
+_NONE = re.compile(r"no such (container|image)", re.IGNORECASE)
 _PORT_IN_USE = re.compile(
     r"port is already allocated|address already in use|failed to bind host port(?!.*cannot assign)",
     re.IGNORECASE,

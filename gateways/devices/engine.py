@@ -125,6 +125,11 @@ class DockerHost:
                 self._made = None  # the engine was exchanged: the next call asks for its version
                 raise HostAway(f"{self.name} speaks another version by now") from error
             raise in_our_words(self.name, asked, what, status, said, image=image) from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise HostAway(
+                f"{self.name} does not answer as a Docker Engine does: see that DEVICE_HOST_URL "
+                "leads to one"
+            ) from error
         except (requests.RequestException, OSError) as error:
             raise away(self.name, error) from error
         except DockerException as error:
@@ -133,15 +138,11 @@ class DockerHost:
                 f"{self.name} cannot be spoken to ({error}): correct DEVICE_HOST_URL or "
                 "DEVICE_HOST_CERTS",
             ) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise HostAway(
-                f"{self.name} does not answer as a Docker Engine does: see that DEVICE_HOST_URL "
-                "leads to one"
-            ) from error
 
     def _client(self) -> Any:
         if self._made is None:
-            version = self._speaking(_ANY_VERSION).version(api_version=False)["ApiVersion"]
+            with self._speaking(_ANY_VERSION) as asking:
+                version = asking.version(api_version=False)["ApiVersion"]
             self._made = self._speaking(version)
         return self._made
 
