@@ -77,7 +77,7 @@ def in_our_words(
             return ImageMissing(image)
         case Asked.CREATE, 409:
             return NameTaken(what)
-        case ((Asked.START | Asked.STOP | Asked.REMOVE | Asked.LOOK), 404):
+        case _, 404 if _NONE.search(said):
             return NoSuchContainer(what)
         case Asked.START, 409 if "removal" in said:
             return NoSuchContainer(what)
