@@ -101,7 +101,7 @@ def test_kill_9(world: World, point: Point, victim: str) -> None:
             case "child":
                 world.kill_child("worker1")
             case "main process":
-                world.kill_main("worker1")  # its child goes on as an orphan
+                world.kill_main("worker1")  # on Linux its child dies with it
                 world.start_worker("worker2")
             case "both":
                 world.kill("worker1")

@@ -142,7 +142,7 @@ class World:
         self.spawn("beat", "-m", "celery", "-A", app, "beat", "--schedule", schedule)
 
     def start_what_died(self) -> None:
-        """Do what a supervisor does; the children of what died may live on."""
+        """Do what a supervisor does; where no child dies with its parent, those may live on."""
         for name, process in list(self.processes.items()):
             if process.poll() is not None:
                 self.orphaned.append(process.pid)
@@ -153,7 +153,7 @@ class World:
             self.spawn(name, *self.commands[name])
 
     def end_orphans(self) -> None:
-        """Kill -9 the children of main processes that died alone."""
+        """Kill -9 what main processes that died alone left, where their children live on."""
         while self.orphaned:
             with suppress(ProcessLookupError):
                 os.killpg(self.orphaned.pop(), signal.SIGKILL)
@@ -166,7 +166,7 @@ class World:
         process.wait(10)
 
     def kill_main(self, name: str) -> None:
-        """Kill -9 the main process alone; its children are orphaned."""
+        """Kill -9 the main process alone; on Linux its children die with it, by Celery's wish."""
         process = self.processes.pop(name)
         process.kill()
         process.wait(10)
