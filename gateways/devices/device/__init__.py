@@ -1,0 +1,6 @@
+"""The minimal device: a program that answers adb as a device does, and an image made of it."""
+
+from gateways.devices.device.build import NoCompiler, binary
+from gateways.devices.device.image import build_image
+
+__all__ = ["NoCompiler", "binary", "build_image"]
