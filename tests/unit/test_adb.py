@@ -16,7 +16,7 @@ from gateways.devices.adb import (
     AdbNonsense,
     CommandFailed,
 )
-from tests.unit.adbd import AUTH, HELLO, OKAY, WRTE, device, packet, read, shell
+from tests.unit.adbd import AUTH, CLSE, HELLO, OKAY, WRTE, device, packet, read, shell
 
 pytestmark = pytest.mark.unit
 
@@ -84,6 +84,22 @@ def trickle_an_answer(link: socket.socket) -> None:
         pace.wait(0.05)
 
 
+def answer_each_piece_a_little_late(link: socket.socket) -> None:
+    pace = threading.Event()
+
+    def late(packed: bytes) -> None:
+        for piece in (packed[:24], packed[24:]):
+            pace.wait(_TIMEOUT.total_seconds() * 0.7)
+            link.sendall(piece)
+
+    read(link)
+    late(HELLO)
+    _, theirs, _, _ = read(link)
+    late(packet(OKAY, 7, theirs))
+    late(packet(WRTE, 7, theirs, b"1\n"))
+    late(packet(CLSE, 7, theirs))
+
+
 def hang_up(link: socket.socket) -> None:
     read(link)
 
@@ -122,6 +138,7 @@ def answer_others(link: socket.socket) -> None:
         (hang, AdbAway),
         (trickle, AdbAway),
         (trickle_an_answer, AdbAway),
+        (answer_each_piece_a_little_late, AdbAway),
         (hang_up, AdbAway),
         (be_another_server, AdbNonsense),
         (ask_for_a_key, AdbLocked),

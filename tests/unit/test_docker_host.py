@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.devices import HostAway, HostRefused
+from gateways.devices import HostAway, HostRefused, Wanted
 from gateways.devices.accounts import HostAccount
 from gateways.devices.engine import DockerHost
 from tests.unit.wire import Answer, Wire
@@ -62,6 +62,20 @@ def test_where_there_is_no_engine_no_container_is_said_to_be_gone(provider: Wire
         host(provider.url).find("cloudphone-1")
     with pytest.raises(HostRefused):
         host(provider.url).remove("cloudphone-1")
+
+
+def test_what_this_user_told_docker_of_proxies_comes_into_no_device(
+    provider: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = {"proxies": {"default": {"httpProxy": "http://me:secret@proxy.example"}}}
+    (tmp_path / "config.json").write_text(json.dumps(proxies))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    provider.answers = [version("1.41"), Answer(b'{"Id": "1"}')]
+    wanted = Wanted(name="a", image="b", labels={}, command=[], environment={"A": "1"}, port=5555)
+
+    host(provider.url).create(wanted)
+
+    assert json.loads(provider.asked[-1].body)["Env"] == ["A=1"]
 
 
 def test_an_answer_that_lacks_what_it_must_have_is_none(provider: Wire) -> None:
