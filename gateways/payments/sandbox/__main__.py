@@ -6,8 +6,8 @@ from pathlib import Path
 
 import uvicorn
 
+from gateways.connection import SandboxProtocol
 from gateways.payments.sandbox.books import Books
-from gateways.payments.sandbox.connection import SandboxProtocol
 from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.server import sandbox
 

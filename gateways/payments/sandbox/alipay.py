@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from gateways.connection import HangUp
 from gateways.payments.gateway import RefundStatus
 from gateways.payments.money import from_minor, to_minor
 from gateways.payments.sandbox.books import Books
-from gateways.payments.sandbox.connection import HangUp
 from gateways.payments.sandbox.counter import Counter
 from gateways.payments.sandbox.entries import (
     ALIPAY,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError
 
-from gateways.payments.sandbox.connection import HangUp
+from gateways.connection import HangUp
 from gateways.payments.sandbox.counter import Counter
 from gateways.payments.sandbox.entries import (
     TOLD,

@@ -1,4 +1,4 @@
-"""How the provider hangs up: an answer that is no answer, and the protocol that can do it."""
+"""How a sandbox hangs up: an answer that is no answer, and the protocol that can do it."""
 
 import asyncio
 from collections.abc import Callable
