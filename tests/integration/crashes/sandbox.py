@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import uvicorn
 
-from gateways.payments.sandbox.books import Books
 from gateways.connection import SandboxProtocol
+from gateways.payments.sandbox.books import Books
 from gateways.payments.sandbox.keys import key_ring
 from gateways.payments.sandbox.merchant import environment
 from gateways.payments.sandbox.server import sandbox
