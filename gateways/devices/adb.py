@@ -149,6 +149,8 @@ class _Transport(BaseTransport):  # type: ignore[misc]
             *self._address, type=socket.SOCK_STREAM
         ):
             self._socket = socket.socket(family, kind, protocol)
+            # The library sends a message in two pieces: the second would wait 40 ms for an answer.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 self._patient().connect(place)
             except OSError as error:
