@@ -76,10 +76,7 @@ def create_container(state: DeviceState, key: IdempotencyKey) -> DeviceState:  #
     """Have the device's container run, with a port that is free on its host."""
     host = _host()
     try:
-        host.check()
-    except HostAway as away:
-        raise TryAgain(str(away)) from away  # it was asked for nothing yet
-    try:
+        _see_that_it_answers(host)
         container, port = device_container.run(host, state, step="device_creation.create_container")
     except (ImageMissing, NotOurs, HostRefused) as refused:
         raise Refused(str(refused), code=_code(refused)) from refused
@@ -203,6 +200,13 @@ def _host() -> ContainerHost:
         return container_host()
     except (NoSuchDoor, AccountFaulty) as missing:
         raise Refused(f"{missing}; start the workers anew", code="NOT_SET_UP") from missing
+
+
+def _see_that_it_answers(host: ContainerHost) -> None:
+    try:
+        host.check()
+    except HostAway as away:
+        raise TryAgain(str(away)) from away  # it was asked for nothing yet
 
 
 def _code(error: Exception) -> str:
