@@ -36,10 +36,7 @@ class DockerHost:
     def __init__(self, account: HostAccount, timeout: timedelta) -> None:
         self.name = f"the Docker Engine at {account.url}"
         self._account = account
-        seconds = timeout.total_seconds()
-        # What a container has to end by itself; the SDK waits so much longer for it.
-        self._grace_seconds = int(min(_MOST_GRACE_SECONDS, seconds / 2))
-        self._seconds = seconds - self._grace_seconds
+        self._seconds = timeout.total_seconds()
         self._made: Any = None
 
     def create(self, wanted: Wanted) -> Container:
@@ -77,9 +74,14 @@ class DockerHost:
         return found if found.name == name else None
 
     def stop(self, name_or_id: str) -> None:
+        # What the container has to end by itself; the SDK waits so much longer for an answer.
+        grace_seconds = int(min(_MOST_GRACE_SECONDS, self._seconds / 2))
         try:
-            with self._asked(Asked.STOP, name_or_id) as engine:
-                engine.stop(name_or_id, timeout=self._grace_seconds)
+            with (
+                self._asked(Asked.STOP, name_or_id) as engine,
+                self._speaking(engine.api_version, self._seconds - grace_seconds) as hurried,
+            ):
+                hurried.stop(name_or_id, timeout=grace_seconds)
         except NoSuchContainer:
             pass
 
@@ -141,18 +143,18 @@ class DockerHost:
 
     def _client(self) -> Any:
         if self._made is None:
-            with self._speaking(_ANY_VERSION) as asking:
+            with self._speaking(_ANY_VERSION, self._seconds) as asking:
                 version = asking.version(api_version=False)["ApiVersion"]
-            self._made = self._speaking(version)
+            self._made = self._speaking(version, self._seconds)
         return self._made
 
-    def _speaking(self, version: str) -> Any:
+    def _speaking(self, version: str, seconds: float) -> Any:
         certs = self._account.certs
         tls = certs is not None and TLSConfig(
             ca_cert=str(certs / "ca.pem"),
             client_cert=(str(certs / "cert.pem"), str(certs / "key.pem")),
             verify=True,
         )
-        client = APIClient(self._account.url, version=version, timeout=self._seconds, tls=tls)
+        client = APIClient(self._account.url, version=version, timeout=seconds, tls=tls)
         client.trust_env = False  # no proxy leads to a container host
         return client
