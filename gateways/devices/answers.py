@@ -103,19 +103,20 @@ def is_other_version(status: int, said: str) -> bool:
 
 def away(host: str, error: Exception) -> HostAway:
     """What it means that no answer came."""
-    found = next((cause for cause in _causes(error) if isinstance(cause, _NOT_SENT)), None)
-    match found:
-        case None:
-            advice = "see that it works"
-        case ssl.SSLCertVerificationError():
-            advice = "its certificate is not by DEVICE_HOST_CERTS' ca.pem"
+    causes = list(_causes(error))
+    unsent = next((cause for cause in causes if isinstance(cause, _NOT_SENT)), None)
+    insecure = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    why = unsent or insecure or error
+    match why:
+        case ssl.SSLError():
+            advice = "let DEVICE_HOST_CERTS be what it knows us by, and we it"
         case PermissionError():
             advice = "let this user open its socket"
-        case _:
+        case _ if unsent is not None:
             advice = "start it, or correct DEVICE_HOST_URL"
-    return HostAway(
-        f"{host} does not answer ({type(found or error).__name__}): {advice}", sent=found is None
-    )
+        case _:
+            advice = "see that it works"
+    return HostAway(f"{host} does not answer ({type(why).__name__}): {advice}", sent=unsent is None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

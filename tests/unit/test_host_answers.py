@@ -176,6 +176,15 @@ def test_it_is_told_whether_a_request_can_have_reached_the_host(
     assert away("the host", NoConnection(cause)).sent is sent
 
 
+def test_who_does_not_know_us_is_told_by_the_setting() -> None:
+    alert = urllib3.exceptions.SSLError(ssl.SSLError(1, "tlsv1 alert unknown ca"))
+
+    found = away("the host", NoConnection(alert))
+
+    assert "DEVICE_HOST_CERTS" in str(found)
+    assert found.sent
+
+
 def test_what_went_wrong_before_does_not_say_that_this_request_was_not_sent() -> None:
     before, now = ConnectionRefusedError(111, "no"), NoConnection("cut off")
     now.__context__ = before  # as of a call from within a handler
