@@ -4,6 +4,7 @@ A proof counts what it went through. Its sentence is printed when the run ends, 
 docs/explanation/promises.md word for word.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from saga.embedded import PostgresServer
 
 PROJECT = Path(__file__).parent.parent
 PROMISES = PROJECT / "docs/explanation/promises.md"
+_LONGEST = {"test_how_to", "test_bench", "test_demo", "test_crash_points", "test_cost"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,11 +38,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what asks for a Ceph, unless a run asks for that."""
+    """Leave out what asks for a Ceph, unless a run asks for that; deal the rest to its workers."""
     if not config.getoption("--radosgw"):
         left_out = [item for item in items if item.get_closest_marker("radosgw")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("radosgw")]
+    items[:] = dealt(items, workers=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def dealt(items: list[pytest.Item], *, workers: int) -> list[pytest.Item]:
+    """In the order in which ``workers`` that each begin with their part are least idle at the end.
+
+    Tests of real processes take long and mostly wait. All but the last worker begin with them, the
+    longest first; beside them the last one has work for the other core. What is short comes last,
+    as only what nobody has begun can be taken over.
+    """
+    if workers == 1:
+        return items
+    waits = [item for item in items if "acceptance" in item.path.parts]
+    works = [item for item in items if "acceptance" not in item.path.parts]
+    # By file, as a file's tests may share what they start.
+    files = [list(found) for _, found in itertools.groupby(waits, lambda item: item.path)]
+    files.sort(key=lambda found: found[0].path.stem not in _LONGEST)
+    hands = [list(itertools.chain(*files[hand :: workers - 1])) for hand in range(workers - 1)]
+    hands.append([])
+    order = []
+    for turn, hand in enumerate(hands):
+        end = len(items) * (turn + 1) // workers
+        room = max(end - len(order) - len(hand), 0)
+        order += [*hand, *works[:room]]
+        works = works[room:]
+    return order + works
 
 
 @pytest.fixture
