@@ -3,6 +3,7 @@
 import typer
 
 from commands.demo import demo
+from commands.device_image import device_image
 from commands.reconcile import reconcile
 from commands.seed import seed
 from commands.sweep import sweep
@@ -15,4 +16,5 @@ def register(root: typer.Typer) -> None:
     root.command()(seed)
     root.command()(reconcile)
     root.command()(sweep)
+    root.command("device-image")(device_image)
     root.command()(demo)

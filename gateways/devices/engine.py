@@ -1,6 +1,6 @@
 """A Docker Engine as a container host, by its API (docs.docker.com/reference/api/engine)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,6 +105,24 @@ class DockerHost:
         except NoSuchContainer:
             return False
         return True
+
+    def image_labels(self, image: str) -> Mapping[str, str] | None:
+        """What the image's maker wrote on it; None where there is no such image."""
+        try:
+            with self._asked(Asked.LOOK, image) as engine:
+                return engine.inspect_image(image)["Config"].get("Labels") or {}
+        except NoSuchContainer:
+            return None
+
+    def import_image(self, tar: bytes, *, image: str, changes: Sequence[str]) -> None:
+        """Make an image of the files in a tar; ``changes`` are lines of a Dockerfile."""
+        repository, _, tag = image.partition(":")
+        with self._asked(Asked.LOOK, image) as engine:
+            answer = engine.import_image_from_data(
+                tar, repository=repository, tag=tag or "latest", changes=list(changes)
+            )
+            if "errorDetail" in answer:
+                raise HostRefused("IMPORT", f"{self.name} did not take the image: {answer}")
 
     def check(self) -> None:
         with self._asked(Asked.LOOK, "it") as engine:

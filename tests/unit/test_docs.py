@@ -163,7 +163,7 @@ def root_command() -> Any:
 def test_every_command_is_documented_with_its_options() -> None:
     sections = dict(
         re.findall(
-            r"^### `saga (\w+).*?`\n(.*?)(?=^##|\Z)",
+            r"^### `saga ([\w-]+).*?`\n(.*?)(?=^##|\Z)",
             reference("cli.md"),
             flags=re.MULTILINE | re.DOTALL,
         )
@@ -188,7 +188,7 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
     named = {
         (command, name(page))
         for page in PAGES
-        for command in re.findall(r"(?:^\$ |`|&& )saga ([a-z]+)", page.read_text(), re.MULTILINE)
+        for command in re.findall(r"(?:^\$ |`|&& )saga ([a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE)
     }
 
     assert named

@@ -136,7 +136,11 @@ def _engine(host: Host) -> APIRouter:
             await host.device()
         except NoCompiler as none:
             return _said(404, f"No such image: {image}: {none}")
-        return JSONResponse({"Id": f"sha256:{image}", "RepoTags": [image]})
+        return JSONResponse({"Id": f"sha256:{image}", "RepoTags": [image], "Config": {}})
+
+    @routes.post("/images/create")
+    async def create_image() -> Response:
+        return _said(400, "the simulated host has the image of the minimal device, and no other")
 
     @routes.get("/containers/json")
     async def list_containers(request: Request) -> Response:
