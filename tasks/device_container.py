@@ -1,5 +1,7 @@
 """The container of one device: how it is to be, and that no other one is taken for it."""
 
+from sqlalchemy.orm import Session
+
 from gateways.devices import (
     MANAGED,
     SAGA,
@@ -12,8 +14,6 @@ from gateways.devices import (
     PortTaken,
     Wanted,
 )
-from sqlalchemy.orm import Session
-
 from models import DeviceState
 from settings import settings
 from tasks import device_ports
@@ -35,6 +35,9 @@ class NotOurs(Exception):
 class NotWanted(Exception):
     """The device has no port any more: its saga went back, and nobody wants the container."""
 
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"device {device_id} has no port any more: its saga has gone back")
+
 
 class NoPortWorked(Exception):
     """The host refused one port after the other."""
@@ -54,6 +57,8 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
         if found is not None and found.port != port:
             host.remove(found.id)
             found = None
+        if port is None:
+            raise NotWanted(state.device_id)
         try:
             container = found or host.create(_wanted(state, port, step))
             _start(host, container)
@@ -62,7 +67,9 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
         except PortTaken:
             _replace(state.device_id, port)
             continue
-        return container, port
+        # Asked again: the saga may have gone back while this call stood still.
+        if _port(state.device_id) == port:
+            return container, port
     raise NoPortWorked(f"{_PORTS_TO_TRY} ports were tried, and each was in use on the host")
 
 
@@ -118,12 +125,9 @@ def _wanted(state: DeviceState, port: int, step: str) -> Wanted:
     )
 
 
-def _port(device_id: str) -> int:
+def _port(device_id: str) -> int | None:
     with Session(database()) as session, session.begin():
-        port = device_ports.port_of(session, device_id)
-    if port is None:
-        raise NotWanted(f"device {device_id} has no port any more: its saga has gone back")
-    return port
+        return device_ports.port_of(session, device_id)
 
 
 def _replace(device_id: str, clashed: int) -> None:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 # A gateway gives up a little before its step is told to, so that its own error is recorded.
 _EARLIER = 0.9
 _NOTICE_TIMEOUT = timedelta(seconds=10)
-# A device that boots answers at once, or will be asked again.
-_ADB_TIMEOUT = timedelta(seconds=10)
+# Of a step's time; of a device that does not answer the container host is asked in the rest.
+_ADB_SHARE = 0.6
 PROVIDERS = {"wechat": "WECHATPAY_", "alipay": "ALIPAY_"}
 """How the settings of a payment method's provider begin."""
 
@@ -222,7 +222,7 @@ def adb(port: int) -> "AdbDevice":
     """The device behind a port of the container host; nothing is connected yet."""
     from gateways.devices.adb import AdbDevice
 
-    return AdbDevice(settings.device_adb_address, port, timeout=min(_device_call(), _ADB_TIMEOUT))
+    return AdbDevice(settings.device_adb_address, port, timeout=_device_call() * _ADB_SHARE)
 
 
 def _device_call() -> timedelta:

@@ -9,6 +9,7 @@ import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
+from docker.utils import parse_repository_tag
 
 from gateways.devices.accounts import HostAccount
 from gateways.devices.answers import Asked, RemovalUnderWay, away, in_our_words, is_other_version
@@ -116,7 +117,7 @@ class DockerHost:
 
     def import_image(self, tar: bytes, *, image: str, changes: Sequence[str]) -> None:
         """Make an image of the files in a tar; ``changes`` are lines of a Dockerfile."""
-        repository, _, tag = image.partition(":")
+        repository, tag = parse_repository_tag(image)
         with self._asked(Asked.LOOK, image) as engine:
             answer = engine.import_image_from_data(
                 tar, repository=repository, tag=tag or "latest", changes=list(changes)
