@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from gateways.devices import (
     MANAGED,
@@ -118,11 +118,11 @@ class Dock:
 
     # What people see of it
 
-    def bearing(self, device_id: str) -> list[Box]:
+    def bearing(self, device_id: UUID | str) -> list[Box]:
         """The containers that bear our label with this device's id."""
         return [box for box in self.boxes.values() if box.wanted.labels.get(SAGA) == str(device_id)]
 
-    def the(self, device_id: str) -> Box:
+    def the(self, device_id: UUID | str) -> Box:
         [box] = self.bearing(device_id)
         return box
 

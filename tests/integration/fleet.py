@@ -89,8 +89,10 @@ class Fleet(ByHand):
 
     def taken_over(self) -> None:
         """The lease of whoever works now runs out, and another worker takes the work over."""
-        self.let_pass(timedelta(minutes=2))
-        self.recover()
+        while not self.broker.queue:
+            # Its heartbeat may come in between.
+            self.let_pass(timedelta(minutes=2))
+            self.recover()
         self.deliver()
 
     def tidy(self) -> int:

@@ -34,7 +34,7 @@ def test_a_container_tells_whose_it_is_and_is_of_the_size_that_was_asked(
 ) -> None:
     device = fleet.created(cpu=3, memory_mb=1024, width=720, height=1280, dpi=320)
 
-    wanted = dock.the(str(device)).wanted
+    wanted = dock.the(device).wanted
     assert wanted.name == f"cloudphone-{device}"
     assert wanted.labels == {
         "cloudphone.managed": "true",
