@@ -54,11 +54,6 @@ def request_deletion(
     """
     device_id = str(asked.device_id)
     state, key = DeviceDeletionState(device_id=device_id), business_key(device_id)
-    before = engine.earlier(
-        session, deletion, state, idempotency_key=idempotency_key, business_key=key
-    )
-    if before is not None:
-        return before
     try:
         # Of one that is still being created, too: its saga is in the way.
         started = engine.start(
@@ -69,7 +64,7 @@ def request_deletion(
         if under_way is None:
             raise
         return under_way
-    if session.get(Device, device_id) is None:
+    if started.is_new and session.get(Device, device_id) is None:
         raise DeviceNotFound(device_id)
     return started
 
