@@ -61,10 +61,10 @@ class Fleet(ByHand):
         with Session(self.database) as session, session.begin():
             return request_device(self.engine, session, device).saga_id
 
-    def delete(self, device_id: UUID) -> UUID:
+    def delete(self, device_id: UUID, *, key: str | None = None) -> UUID:
         asked = DeviceDeletionInput(device_id=device_id)
         with Session(self.database) as session, session.begin():
-            return request_deletion(self.engine, session, asked).saga_id
+            return request_deletion(self.engine, session, asked, key).saga_id
 
     def created(self, user_id: str = "user", **asked: Any) -> UUID:
         """A device that is there."""
