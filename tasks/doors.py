@@ -16,12 +16,12 @@ from settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateways.devices import ContainerHost
-    from gateways.devices.accounts import HostAccount
-    from gateways.devices.adb import AdbDevice
     from sqlalchemy import Engine as Database
 
     from gateways.account import Fault
+    from gateways.devices import ContainerHost
+    from gateways.devices.accounts import HostAccount
+    from gateways.devices.adb import AdbDevice
     from gateways.notices import Notices
     from gateways.objects import ObjectStore
     from gateways.objects.accounts import BucketAccount
