@@ -43,12 +43,17 @@ class NoPortWorked(Exception):
     """The host refused one port after the other."""
 
 
+class NotStarted(Exception):
+    """The host refused to start the container, which is there."""
+
+
 def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Container, int]:
     """The device's container, running, and its port. A second call gives the same one.
 
-    However many of these calls there are at once, one container comes of it: its name is the lock,
-    and what a call removes it removes by the id it has seen. Raises NotOurs, NotWanted,
-    NoPortWorked, NoPortLeft, and what the host raises; what may be left then bears the name.
+    However many of these calls there are at once, and wherever one stands still, one container
+    comes of it: its name is the lock, and its port changes only while nobody has settled for it.
+    Raises NotOurs, NotWanted, NoPortWorked, NoPortLeft, NotStarted, and what the host raises; what
+    may be left then bears the name.
     """
     for _ in range(_PORTS_TO_TRY):
         found = find(host, state.container_name, state.device_id)
@@ -65,10 +70,11 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
         except (NameTaken, NoSuchContainer):
             continue  # a twin of this call was faster
         except PortTaken:
+            # Its container is removed above, if the port is replaced: a twin may have started it.
             _replace(state.device_id, port)
             continue
-        # Asked again: the saga may have gone back while this call stood still.
-        if _port(state.device_id) == port:
+        # Not if the saga went back, or a twin replaced the port, while this call stood still.
+        if _settle(state.device_id, port):
             return container, port
     raise NoPortWorked(f"{_PORTS_TO_TRY} ports were tried, and each was in use on the host")
 
@@ -89,12 +95,10 @@ def remove(host: ContainerHost, name: str, device_id: str) -> None:
 
 
 def _start(host: ContainerHost, container: Container) -> None:
-    """Start it; one that cannot be started is of no use to anybody, and removed."""
     try:
         host.start(container.id)
-    except (PortTaken, HostRefused):
-        host.remove(container.id)
-        raise
+    except HostRefused as refused:
+        raise NotStarted(str(refused)) from refused
 
 
 def is_of(container: Container, device_id: str) -> bool:
@@ -133,3 +137,8 @@ def _port(device_id: str) -> int | None:
 def _replace(device_id: str, clashed: int) -> None:
     with Session(database()) as session, session.begin():
         device_ports.replace(session, device_id, clashed, settings.device_port_range)
+
+
+def _settle(device_id: str, port: int) -> bool:
+    with Session(database()) as session, session.begin():
+        return device_ports.settle(session, device_id, port)

@@ -30,7 +30,7 @@ from saga import (
 )
 from settings import settings
 from tasks import device_container, device_ports
-from tasks.device_container import NoPortWorked, NotOurs, NotWanted
+from tasks.device_container import NotOurs, NotWanted
 from tasks.device_ports import NoPortLeft
 from tasks.device_quota import why_not
 from tasks.doors import NoSuchDoor, adb, container_host
@@ -80,8 +80,8 @@ def create_container(state: DeviceState, key: IdempotencyKey) -> DeviceState:  #
         container, port = device_container.run(host, state, step="device_creation.create_container")
     except (ImageMissing, NotOurs, HostRefused) as refused:
         raise Refused(str(refused), code=_code(refused)) from refused
-    except (NoPortWorked, NoPortLeft, NotWanted) as none:
-        raise TryAgain(str(none)) from none
+    except NotWanted as none:
+        raise TryAgain(str(none)) from none  # and nothing is there
     return state.model_copy(
         update={
             "container_id": container.id,

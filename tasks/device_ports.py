@@ -37,7 +37,7 @@ def reserve(session: Session, device_id: str, among: range) -> int:
     port = session.scalar(_FREE, {"first": among[0], "last": among[-1], "blocked_for": BLOCKED_FOR})
     if port is None:
         raise NoPortLeft(among)
-    taken = {"device_id": device_id, "since": func.clock_timestamp()}
+    taken = {"device_id": device_id, "since": func.clock_timestamp(), "is_settled": False}
     session.execute(
         insert(DevicePort)
         .values(port=port, **taken)
@@ -54,17 +54,36 @@ def port_of(session: Session, device_id: str) -> int | None:
 def replace(session: Session, device_id: str, clashed: int, among: range) -> None:
     """Give a device another port than the one that the host says is in use; that one is blocked.
 
-    Does nothing where the device has another port by now, or none. Raises NoPortLeft.
+    Does nothing where the device has another port by now, or none, or has settled for this one:
+    its container runs with it. Raises NoPortLeft.
     """
     _choose_alone(session)
     blocked = session.execute(
         update(DevicePort)
-        .where(DevicePort.port == clashed, DevicePort.device_id == device_id)
+        .where(
+            DevicePort.port == clashed,
+            DevicePort.device_id == device_id,
+            DevicePort.is_settled.is_(False),
+        )
         .values(device_id=None, since=func.clock_timestamp())
         .returning(DevicePort.port)
     )
     if blocked.one_or_none() is not None:
         reserve(session, device_id, among)
+
+
+def settle(session: Session, device_id: str, port: int) -> bool:
+    """Let the device keep the port that its container runs with; a second time is fine.
+
+    False: it has another one by now, or none; nobody is to use that container.
+    """
+    settled = session.execute(
+        update(DevicePort)
+        .where(DevicePort.port == port, DevicePort.device_id == device_id)
+        .values(is_settled=True)
+        .returning(DevicePort.port)
+    )
+    return settled.one_or_none() is not None
 
 
 def release(session: Session, device_id: str) -> None:

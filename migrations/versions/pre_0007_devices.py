@@ -38,9 +38,10 @@ def upgrade() -> None:
     op.execute("CREATE INDEX quota_shares_of_a_user ON quota_shares (user_id)")
     op.execute("""
         CREATE TABLE device_ports (
-            port      integer PRIMARY KEY,
-            device_id text UNIQUE,
-            since     timestamptz NOT NULL
+            port       integer PRIMARY KEY,
+            device_id  text UNIQUE,
+            since      timestamptz NOT NULL,
+            is_settled boolean NOT NULL DEFAULT false
         )""")
     op.execute("""
         CREATE TABLE devices (
