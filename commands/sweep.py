@@ -1,4 +1,4 @@
-"""``saga sweep``: what lies in staging and in the object store and nobody owns."""
+"""``saga sweep``: what lies somewhere and nobody owns."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -31,7 +31,7 @@ def sweep(
         typer.Option(help="Leave alone what is not older, such as 2h; SWEEP_GRACE_SECONDS."),
     ] = None,
 ) -> None:
-    """Tell of what lies in staging and in the object store and nobody owns.
+    """Tell of files, objects, containers, ports and shares of quotas that nobody owns.
 
     Ends with exit code 1 when a place could not be looked through, or an orphan not be removed.
     """
@@ -39,7 +39,7 @@ def sweep(
         raise UsageError("--strays goes with --remove")
     age = GRACE if grace is None else _grace(grace)
     engine, listed = connect().engine, list[Finding]()
-    looking = Console(stderr=True).status("looking through staging and the object store")
+    looking = Console(stderr=True).status("looking through all places")
     with database_errors(), looking:
         swept = Sweeper(engine).run(
             grace=age,
@@ -77,6 +77,7 @@ def _json(swept: Swept, listed: list[Finding], now: datetime) -> dict[str, Any]:
         "missing": swept.verdicts[Verdict.MISSING],
         "removed": swept.removals[Removal.REMOVED],
         "notRemoved": swept.removals[Removal.FAILED],
+        "notSetUp": {kind.value: what for kind, what in sorted(swept.not_set_up.items())},
         "notLookedThrough": {kind.value: fault for kind, fault in sorted(swept.faults.items())},
         "findings": [
             {
@@ -103,6 +104,8 @@ def _tell(swept: Swept, listed: list[Finding], now: datetime) -> None:
         f"strays: {swept.verdicts[Verdict.STRAY]} ({removed} removed), "
         f"foreign: {swept.verdicts[Verdict.FOREIGN]}, missing: {swept.verdicts[Verdict.MISSING]}"
     )
+    for what in dict.fromkeys(swept.not_set_up.values()):
+        console.print(what)
     if not listed:
         return
     table = Table()

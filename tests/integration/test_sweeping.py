@@ -27,7 +27,7 @@ from saga import connect
 from saga.cli.errors import UsageError
 from tests.integration.attic import DAY, Attic, Watched
 from tests.integration.test_cli import NOBODY, PROJECT, Shell, environment
-from workflows.sweeping import Kind, Removal, Thing, Verdict, sources
+from workflows.sweeping import Kind, Removal, Thing, Verdict, source
 from workflows.sweeping.sources import Objects, StagedFiles
 
 pytestmark = pytest.mark.integration
@@ -556,7 +556,7 @@ def test_a_pass_ends_when_its_time_is_over_and_forgets_nothing(
 
 
 def test_things_are_asked_about_in_batches(attic: Attic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BATCH", 2)
+    monkeypatch.setattr(source, "BATCH", 2)
     for _ in range(5):
         attic.completed()
     attic.tidy()

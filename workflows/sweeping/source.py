@@ -71,7 +71,7 @@ def told() -> Iterator[None]:
     """Tell the doors' errors in a sweep's own words."""
     try:
         yield
-    except (NoSuchDoor, AccountFaulty) as error:
+    except NoSuchDoor as error:
         raise NotSetUp(str(error)) from error
-    except (StoreError, StagingError, HostError) as error:
+    except (AccountFaulty, StoreError, StagingError, HostError) as error:
         raise SourceAway(str(error)) from error

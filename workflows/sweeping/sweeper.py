@@ -86,8 +86,8 @@ class Finding:
 class Swept:
     """What one pass came to, in things. ``whole`` are the places that were looked through.
 
-    ``faults`` says of the others why not; a place without one was not reached in time.
-    ``not_set_up`` are those that this installation does not have.
+    ``not_set_up`` says of those that this installation does not have what to set, ``faults`` of
+    the others why not; a place that is in none of them was not reached in time.
     """
 
     seen: int = 0
@@ -95,7 +95,7 @@ class Swept:
     removals: Counter[Removal] = field(default_factory=Counter)
     whole: set[Kind] = field(default_factory=set)
     faults: dict[Kind, str] = field(default_factory=dict)
-    not_set_up: set[Kind] = field(default_factory=set)
+    not_set_up: dict[Kind, str] = field(default_factory=dict)
 
 
 class Sweeper:
@@ -248,11 +248,9 @@ class Sweeper:
     def _log(self, swept: Swept) -> None:
         kinds = {source.kind for source in self._sources}
         kinds |= {inventory.kind for inventory in self._inventories}
-        if swept.not_set_up == kinds:
-            return  # an installation without uploads and devices has nothing to sweep
         for why_not in dict.fromkeys(swept.faults.values()):
             log.warning("place not swept, the next pass tries again", why=why_not)
-        if left := kinds - swept.whole - set(swept.faults):
+        if left := kinds - swept.whole - set(swept.faults) - set(swept.not_set_up):
             log.warning("no time to sweep all of it: run saga sweep", left=", ".join(sorted(left)))
         log.info(
             "swept",
@@ -273,7 +271,7 @@ def _place(swept: Swept, kind: Kind) -> Iterator[None]:
     """Write down why the place could not be looked through, if so."""
     try:
         yield
+    except NotSetUp as missing:
+        swept.not_set_up[kind] = str(missing)
     except SourceAway as away:
         swept.faults[kind] = str(away)
-        if isinstance(away, NotSetUp):
-            swept.not_set_up.add(kind)
