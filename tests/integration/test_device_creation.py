@@ -138,7 +138,7 @@ def test_without_its_image_no_device_is_created_and_nothing_is_left(
     assert fleet.wrong() == []
 
 
-@pytest.mark.parametrize("moment", ["before check", "before create", "before start"])
+@pytest.mark.parametrize("moment", ["before check", "before find", "before create"])
 def test_a_host_that_refuses_is_not_asked_again_and_nothing_is_left(
     fleet: Fleet, dock: Dock, moment: str
 ) -> None:
@@ -146,6 +146,17 @@ def test_a_host_that_refuses_is_not_asked_again_and_nothing_is_left(
     device = fleet.create()
 
     assert fleet.ends(device) == "COMPENSATED"
+    assert "not for you" in fleet.why(device)
+    assert fleet.wrong() == []
+
+
+def test_what_a_host_refuses_to_start_is_removed_in_the_end(fleet: Fleet, dock: Dock) -> None:
+    """Not at once: another worker may have started it by then."""
+    dock.on("before start", fails(HostRefused("403", "not for you")), times=ALWAYS)
+    device = fleet.create()
+
+    assert fleet.ends(device) == "COMPENSATED"
+    assert dock.calls.count("create") == 1
     assert "not for you" in fleet.why(device)
     assert fleet.wrong() == []
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
+from gateways.devices import PortTaken
 from saga import IdempotencyKey
 from tests.integration.by_hand import Killed
 from tests.integration.dock import Dock, fails, lost
@@ -225,3 +226,40 @@ def test_a_late_container_whose_saga_was_woken_meanwhile_is_left_to_a_person(
     assert words == [], "it was asked twice"
     assert fleet.status(device) == "FAILED"
     assert dock.the(device).state == "running"
+
+
+@pytest.mark.parametrize("until", ["it is created", "it rests"])
+def test_a_worker_that_saw_a_clash_and_froze_leaves_the_container_that_another_one_started(
+    fleet: Fleet, dock: Dock, until: str
+) -> None:
+    """Whatever had the port is gone by then: the other one could start the very same container."""
+    device = begun(fleet, dock)
+    made: list[str] = []
+
+    def clashes_and_freezes() -> None:
+        fleet.taken_over()
+        if until == "it rests":
+            assert fleet.ends(device) == "COMPLETED"
+        made.append(dock.the(device).id)
+        raise PortTaken("it was in use")
+
+    dock.on("before start", clashes_and_freezes)
+    fleet.deliver()
+
+    assert [dock.the(device).id] == made
+    assert dock.the(device).state == "running"
+    assert fleet.ends(device) == "COMPLETED"
+    assert fleet.wrong(device) == []
+
+
+def test_whose_port_was_replaced_while_it_stood_still_uses_the_other_ones_container(
+    fleet: Fleet, dock: Dock
+) -> None:
+    device = begun(fleet, dock)
+    dock.on("before start", lambda: None, fails(PortTaken("in use")))
+    dock.on("after start", fleet.taken_over)
+
+    fleet.deliver()
+
+    assert fleet.ends(device) == "COMPLETED"
+    assert fleet.wrong(device) == []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.integration.by_hand import Killed
+from tests.integration.dock import CALLS
 
 
 class Then(StrEnum):
@@ -24,7 +25,11 @@ DEATHS = [then for then in Then if not then.name.startswith("THAWS")]
 FREEZES = [Then.THAWS, Then.THAWS_LATE]
 
 # Where no transaction is open: PostgreSQL itself ends one that stands still.
-FREEZABLE = {"after commit", "before call", "after call", "before publish", "after publish"}
+FREEZABLE = {
+    *("after commit", "before call", "after call", "before publish", "after publish"),
+    *(f"{when} {call} at the host" for call in CALLS for when in ("before", "after")),
+    *("before connect to the device", "after connect to the device"),
+}
 
 
 @dataclass(frozen=True, order=True)

@@ -1,7 +1,8 @@
 """A process dies at every point where it can; recovery runs; the nine promises hold.
 
-Each history is a refund through the real steps, PostgreSQL and the sandbox, or an order of the
-shop, which waits for signals and which people pause, cancel and repair. It is run once to write
+Each history is a refund through the real steps, PostgreSQL and the sandbox; or an order of the
+shop, which waits for signals and which people pause, cancel and repair; or a device that is made
+or deleted, through the real steps, on a dock that loses its answers. It is run once to write
 its points down, and then once for each point and each fate there. Whoever acts from outside dies
 there too, and does again what got no answer.
 """
@@ -18,8 +19,11 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
 from saga import Timing, store
+from settings import settings
 from tests.integration.by_hand import Killed
 from tests.integration.crashes.desk import Desk
+from tests.integration.crashes.device_histories import DEVICES
+from tests.integration.crashes.devices import DeviceDesk
 from tests.integration.crashes.fate import DEATHS, FREEZABLE, FREEZES, Point, Then
 from tests.integration.crashes.history import History, Run
 from tests.integration.crashes.order_histories import ORDERS
@@ -27,6 +31,8 @@ from tests.integration.crashes.orders import OrderDesk
 from tests.integration.crashes.refund_histories import REFUNDS
 from tests.integration.crashes.refunds import RefundDesk
 from tests.integration.crashes.sandbox import Sandbox
+from tests.integration.dock import Dock
+from tests.integration.docked import open_doors
 
 pytest_plugins = ["tests.integration.merchant"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -77,6 +83,10 @@ def play(
     def opened(history: History) -> Desk:
         if history in ORDERS:
             return OrderDesk(old_database, timing=history.timing)
+        if history in DEVICES:
+            dock = Dock(settings.device_image)
+            open_doors(old_database, dock, monkeypatch)
+            return DeviceDesk(old_database, dock, timing=history.timing)
         return RefundDesk(old_database, sandbox, timing=history.timing)
 
     def play(history: History, strikes: dict[Point, Then] | None = None) -> Run:
@@ -127,9 +137,10 @@ def fates(
 ) -> Iterator[tuple[Point, Then]]:
     """Each point with each fate that it can have; else one death a point, and one thaw, in turn.
 
-    What a history does more than twice is then struck each fifteenth time, and of an order the
-    points around what no refund writes are enough.
+    What a history does more than twice is then struck each fifteenth time. Of an order the points
+    around what no refund writes are enough, of a device those around what is asked outside.
     """
+    chosen = {"an order": is_near, "a device": is_outside}.get(what)
     times = Counter[str]()
     for turn, point in enumerate(points):
         times[point.name] += 1
@@ -137,7 +148,7 @@ def fates(
         thaws = FREEZES if point.name in FREEZABLE and not point.is_heartbeat else []
         if all_of_them:
             yield from ((point, then) for then in [*DEATHS, *thaws])
-        elif is_near(points, turn) if what == "an order" else not is_enough:
+        elif chosen(points, turn) if chosen else not is_enough:
             yield point, DEATHS[turn % len(DEATHS)]
             yield from ((point, then) for then in thaws[turn % 2 :][:1])
 
@@ -151,6 +162,11 @@ def is_near(points: list[Point], number: int) -> bool:
         return number % 10 == 0
     near = points[max(number - 2, 0) : number + 1]
     return not ORDERS_OWN.isdisjoint(point.name for point in near)
+
+
+def is_outside(points: list[Point], number: int) -> bool:
+    """Whether this point is one at the host or the device; of all others each tenth is enough."""
+    return points[number].name.endswith(("at the host", "to the device")) or number % 10 == 0
 
 
 def committed(reached: list[Point]) -> Iterator[str]:
@@ -170,11 +186,12 @@ def committed(reached: list[Point]) -> Iterator[str]:
 def test_every_write_of_the_store_has_a_crash_point_before_and_after_its_commit(
     play: Callable[..., Run], proved: Callable[..., None]
 ) -> None:
-    runs = {history.name: play(history) for history in [*REFUNDS, *ORDERS]}
+    runs = {history.name: play(history) for history in [*REFUNDS, *ORDERS, *DEVICES]}
 
     reached = [run.fates.reached for run in runs.values()]
     assert WRITES - {wrote for points in reached for wrote in committed(points)} == set()
-    for what, histories in (("a refund", REFUNDS), ("an order", ORDERS)):
+    whats = (("a refund", REFUNDS), ("an order", ORDERS), ("a device", DEVICES))
+    for what, histories in whats:
         of_each = [runs[history.name].points for history in histories]
         here, in_full = (
             sum(len(list(fates(points, all_of_them=all_of_them, what=what))) for points in of_each)
@@ -186,7 +203,7 @@ def test_every_write_of_the_store_has_a_crash_point_before_and_after_its_commit(
         )
 
 
-@pytest.mark.parametrize("history", [*REFUNDS, *ORDERS], ids=lambda history: history.name)
+@pytest.mark.parametrize("history", [*REFUNDS, *ORDERS, *DEVICES], ids=lambda history: history.name)
 def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
     history: History,
     play: Callable[..., Run],
@@ -194,7 +211,7 @@ def test_whoever_dies_or_freezes_at_any_point_the_promises_hold(
     proved: Callable[..., None],
 ) -> None:
     points = play(history).points
-    what = "an order" if history in ORDERS else "a refund"
+    what = "an order" if history in ORDERS else "a device" if history in DEVICES else "a refund"
 
     planned = fates(points, all_of_them=in_full, what=what)
     struck = [play(history, {point: then}) for point, then in planned]
