@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from gateways.devices import PortTaken
 from saga import IdempotencyKey
+from settings import settings
+from tasks import device_ports
 from tests.integration.by_hand import Killed
 from tests.integration.dock import Dock, fails, lost
 from tests.integration.fleet import Fleet
@@ -252,14 +254,40 @@ def test_a_worker_that_saw_a_clash_and_froze_leaves_the_container_that_another_o
     assert fleet.wrong(device) == []
 
 
-def test_whose_port_was_replaced_while_it_stood_still_uses_the_other_ones_container(
+def test_whose_port_an_older_worker_replaces_takes_the_other_port(fleet: Fleet, dock: Dock) -> None:
+    """The older one had seen a clash, and thaws before this one has settled for its port."""
+    device = begun(fleet, dock)
+    port = fleet.port(device)
+    assert port is not None
+
+    def thaws() -> None:
+        with Session(fleet.database) as session, session.begin():
+            device_ports.replace(session, str(device), port, settings.device_port_range)
+
+    dock.on("after start", thaws)
+
+    assert fleet.ends(device) == "COMPLETED"
+    assert fleet.port(device) != port
+    assert fleet.wrong(device) == []
+
+
+def test_what_is_removed_is_what_was_seen_and_not_what_bears_its_name_by_now(
     fleet: Fleet, dock: Dock
 ) -> None:
-    device = begun(fleet, dock)
-    dock.on("before start", lambda: None, fails(PortTaken("in use")))
-    dock.on("after start", fleet.taken_over)
-
+    """A container that could not be started was seen, and another worker made a better one."""
+    device = begun(fleet, dock, clashes=True)
+    dock.on("before start", fails(lost()))
     fleet.deliver()
+    assert [box.state for box in dock.boxes.values()] == ["created"]
+    made: list[str] = []
 
+    def freezes() -> None:
+        fleet.taken_over()
+        made.append(dock.the(device).id)
+
+    dock.on("after find", freezes)
+    fleet.work_off(until="create_device_record")
+
+    assert [box.id for box in dock.bearing(device)] == made
     assert fleet.ends(device) == "COMPLETED"
     assert fleet.wrong(device) == []

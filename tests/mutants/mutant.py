@@ -36,6 +36,9 @@ GUARDS = {
     "pause": "9: while it is paused nothing is begun, and its clock stands",
     "operator": "9: whoever acts saw what they act on, may do it, and is told of",
     "unknown definition": "1: what nobody here knows is left alone, then a person decides",
+    "quota": "devices: what is made was reserved before, under a lock, and is counted once",
+    "port": "devices: a port is one device's, and its container has that port and no other",
+    "container": "devices: what is used, stopped or removed is this device's own container",
 }
 
 

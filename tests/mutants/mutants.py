@@ -1,9 +1,10 @@
-"""All mutants: the engine with one guard taken out, each with the test that must notice.
+"""All mutants, each with a guard of the engine or of devices taken out, and who must notice.
 
 ``make mutants`` runs them all, ``make test`` one of each guard in ``IN_EVERY_RUN``.
 """
 
 from tests.mutants.decisions import DECISIONS
+from tests.mutants.devices import DEVICES
 from tests.mutants.looks import LOOKS
 from tests.mutants.needs import NEEDS
 from tests.mutants.passage import PASSAGE
@@ -12,7 +13,10 @@ from tests.mutants.rules import RULES
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.work import WORK
 
-MUTANTS = (*DECISIONS, *STATEMENTS, *LOOKS, *RULES, *WORK, *PASSAGE, *PEOPLE, *NEEDS)
+MUTANTS = (
+    *(*DECISIONS, *STATEMENTS, *LOOKS, *RULES, *WORK, *PASSAGE, *PEOPLE, *NEEDS),
+    *DEVICES,
+)
 
 IN_EVERY_RUN = (
     "a message of another epoch may act",

@@ -15,7 +15,7 @@ from tests.mutants.runner import PROJECT, Server, copied, run, survives
 
 pytestmark = pytest.mark.integration
 
-SENTENCE = f"{len(MUTANTS)} mutants of the engine's guards, each killed by the test named for it"
+SENTENCE = f"{len(MUTANTS)} mutants of guards, each killed by the test named for it"
 
 
 @pytest.fixture(scope="session")
