@@ -9,7 +9,7 @@ READY := .venv/.ready
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: $(READY) ## Run refunds and uploads on a throw-away stack: a worker and a store die half-way
+demo: $(READY) ## Run refunds, uploads and devices on a throw-away stack: a worker and a store die
 	@$(BIN)/saga demo
 
 up: $(READY) ## Start the stack in this folder; Ctrl-C stops it

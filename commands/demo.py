@@ -19,10 +19,10 @@ translate(StageError, CliError)
 
 
 def demo() -> None:
-    """Show real refunds and uploads on a throw-away stack: a worker and a store die half-way.
+    """Show refunds, uploads and devices on a throw-away stack: a worker and a store die half-way.
 
     It ends with the provider's books beside our payments, and fails when they differ, or when an
-    upload left anything behind. The folder's own stack is not touched.
+    upload or a device left anything behind. The folder's own stack is not touched.
     """
     application = current().application
     if application is None:
@@ -110,5 +110,7 @@ def _summary(told: Told) -> dict[str, Any]:
         "sagas": told.sagas,
         "apps": told.apps,
         "leftOver": None if told.left is None else told.left.as_json(),
+        "devices": told.devices,
+        "devicesLeftOver": None if told.devices_left is None else told.devices_left.as_json(),
         "problems": told.wrong,
     }

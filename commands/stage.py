@@ -22,6 +22,7 @@ from saga.stack import standing as stack
 _OF_OTHER_STACKS = (
     *("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_", "PAYMENT_"),
     *("WECHATPAY_", "ALIPAY_", "STAGING_", "OBJECT_", "APP_"),
+    *("DEVICE_", "SWEEP_"),
 )
 _SHORT_TIMES = {
     "SAGA_LEASE_SECONDS": "3",
@@ -30,6 +31,9 @@ _SHORT_TIMES = {
     "PAYMENT_REFUND_FIRST_RETRY_SECONDS": "1",
     "APP_UPLOAD_FIRST_RETRY_SECONDS": "0.3",
     "APP_TIDY_SECONDS": "1",
+    "DEVICE_BOOT_SECONDS": "4",
+    "DEVICE_POLL_SECONDS": "1",
+    "DEVICE_FIRST_RETRY_SECONDS": "1",
 }
 _READY_WITHIN = timedelta(minutes=2)
 _STOPPED_WITHIN = timedelta(seconds=60)

@@ -1,4 +1,4 @@
-"""What the demonstration tells: refunds, then uploads, then the books beside our payments."""
+"""What the demonstration tells: refunds, uploads, devices, then the books beside our payments."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from commands.audit import Line, audit, problems
+from commands.device_story import DeviceRemains, DeviceStory
 from commands.narrator import Narrator
 from commands.refund_story import RefundStory
 from commands.remains import Remains
@@ -19,13 +20,17 @@ from saga.registry import Registry
 class Told:
     """What came of the story: its sagas, the audit, and all that is not as it must be.
 
-    ``apps`` is what users can have, ``left`` what is there and nobody owns.
+    ``apps`` is what users can have, ``left`` what is there of applications and nobody owns.
+    ``devices`` were there meanwhile; ``devices_left`` is what is at the end, None where none was
+    made.
     """
 
     sagas: list[dict[str, Any]]
     lines: list[Line]
     apps: list[dict[str, Any]]
     left: Remains | None
+    devices: list[dict[str, Any]]
+    devices_left: DeviceRemains | None
     wrong: list[str]
 
 
@@ -38,6 +43,8 @@ def tell(stage: Stage, registry: Registry, console: Console) -> Told:
         RefundStory(narrator).tell()
         uploads = UploadStory(narrator)
         uploads.tell()
+        devices = DeviceStory(narrator)
+        devices.tell()
         lines = audit(database, facts["sandboxUrl"])
     finally:
         database.dispose()
@@ -46,5 +53,7 @@ def tell(stage: Stage, registry: Registry, console: Console) -> Told:
         lines=lines,
         apps=uploads.apps,
         left=uploads.left,
+        devices=devices.devices,
+        devices_left=devices.left,
         wrong=[*narrator.wrong, *problems(lines)],
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 _SOURCE = Path(__file__).with_name("device.c")
 _OPTIONS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall")
 _WITHIN_SECONDS = 120
+INSTALL = "on Debian: apt-get install gcc libc6-dev"
+"""How a C compiler comes here."""
 
 
 class NoCompiler(Exception):
@@ -34,8 +36,7 @@ def binary(folder: Path, *, static: bool = False) -> Path:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise NoCompiler(
-            "the minimal device is a C program, and no C compiler is here: install one, on Debian "
-            "by: apt-get install gcc libc6-dev"
+            f"the minimal device is a C program, and no C compiler is here: install one, {INSTALL}"
         )
     with tempfile.TemporaryDirectory(dir=folder) as place:
         made = Path(place, "device")

@@ -18,6 +18,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -353,6 +354,9 @@ static void take(int listener) {
     close(taken);
     return;
   }
+  /* Else the second half of an answer waits until the first one is known to have come. */
+  int yes = 1;
+  setsockopt(taken, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   made->socket = taken;
   connections[place] = made;
 }
