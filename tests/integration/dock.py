@@ -14,6 +14,7 @@ from gateways.devices import (
     SAGA,
     Container,
     HostAway,
+    HostError,
     ImageMissing,
     NameTaken,
     NoSuchContainer,
@@ -21,7 +22,7 @@ from gateways.devices import (
     Wanted,
 )
 from gateways.devices.adb import AdbAway, AdbError, CommandFailed
-from saga.crashpoints import around
+from saga.crashpoints import around, reach
 
 CALLS = ("check", "find", "create", "start", "stop", "remove", "containers")
 Does = Callable[[], object]
@@ -193,12 +194,18 @@ class Dock:
     @contextmanager
     def _asked(self, call: str) -> Iterator[None]:
         self.calls.append(call)
-        with around(f"{call} at the host"):
+        reach(f"before {call} at the host")
+        try:
             if self.is_away:
                 raise HostAway("nobody listens", sent=False)
             self._meet(f"before {call}")
             yield
             self._meet(f"after {call}")
+        except HostError:
+            # What was heard is an answer, too.
+            reach(f"after {call} at the host")
+            raise
+        reach(f"after {call} at the host")
 
     def _meet(self, moment: str) -> None:
         if self._turns[moment]:

@@ -103,6 +103,7 @@ class DeviceDesk(Fleet, Desk):
         return [*self.dock.boxes.values(), *self.dock.calls]
 
     def broken_promises(self) -> list[str]:
+        self.dock.forget_troubles()
         self.tidy()
         return list(self._broken())
 
