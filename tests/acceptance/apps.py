@@ -7,8 +7,8 @@ bytes, and in the transaction that records what it did, by a lock that the recor
 import hashlib
 import itertools
 import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,15 +16,15 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from celery import Celery
-from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from gateways.apk import Apk
 from gateways.staging import Staged, Staging
 from saga import Engine, Operator, Timing
 from saga.worker import CeleryPublisher, producer
+from tests.acceptance.holding import HoldingWorld, beyond
 from tests.acceptance.listener import SECRET, Listener
-from tests.acceptance.world import QUICK, World
+from tests.acceptance.world import QUICK
 from tests.apks import make_apk
 from tests.integration.bucket import Bucket
 from workflows import AppDetails, request_upload, upload
@@ -44,15 +44,6 @@ _QUICK = {
     "APP_NOTIFY_SECRET": SECRET,
     "SAGA_SECOND_LOOKS_SECONDS": "[86400]",
 }
-_STAND = """
-    CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        PERFORM pg_advisory_xact_lock_shared(
-            hashtextextended(concat_ws(' ', NEW.saga_id, NEW.kind, NEW.step), 0)
-        );
-        RETURN NEW;
-    END $$;
-    CREATE TRIGGER stand BEFORE INSERT ON saga_event FOR EACH ROW EXECUTE FUNCTION stand();
-"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +95,7 @@ class Pipe:
 
 
 @dataclass
-class AppWorld(World):
+class AppWorld(HoldingWorld):
     """A world of uploads only, into a bucket, or else into a folder of its own."""
 
     settings: Mapping[str, str] = field(default_factory=lambda: _QUICK)
@@ -119,8 +110,6 @@ class AppWorld(World):
         self.objects.mkdir()
         self.sent: list[Sent] = []
         self._numbers = itertools.count(1)
-        with self.database.begin() as connection:
-            connection.exec_driver_sql(_STAND)
         celery = Celery("test", broker=self.redis.url, set_as_current=False)
         celery.config_from_object("saga.celeryconfig")
         celery.conf.broker_url = self.redis.url
@@ -207,13 +196,6 @@ class AppWorld(World):
     def order_back(self, saga_id: UUID) -> None:
         Operator(self.engine, actor="test").compensate(saga_id, reason="test")
 
-    @contextmanager
-    def held(self) -> Iterator["Hold"]:
-        """Hold events of sagas until the block ends: their transactions wait before the commit."""
-        with self.database.connect() as connection:
-            yield Hold(self, connection)
-            connection.rollback()
-
     # What is seen
 
     def remains(self) -> list[str]:
@@ -225,8 +207,8 @@ class AppWorld(World):
         records = self.rows("SELECT * FROM applications")
         latest = max((row.version_code for row in records if row.id in completed), default=None)
         return [
-            *_beyond("record", {row.id for row in records}, completed),
-            *_beyond("object", self._objects(), expected),
+            *beyond("record", {row.id for row in records}, completed),
+            *beyond("object", self._objects(), expected),
             *(f"upload under way: {key}" for key in self.uploads()),
             *(f"staged: {file}" for file in self.stage.folder.iterdir()),
             *(
@@ -261,34 +243,3 @@ class AppWorld(World):
             return [each["key"] for each in self.bucket.books()["uploads"]]
         parts = [str(file.relative_to(self.objects)) for file in self.objects.rglob("*#*")]
         return [part.rpartition("#")[0] for part in parts]
-
-
-@dataclass
-class Hold:
-    """The events that are held."""
-
-    world: AppWorld
-    connection: Connection
-
-    def event(self, saga_id: UUID, kind: str, step: str) -> None:
-        sql = "SELECT pg_advisory_xact_lock(hashtextextended(:event, 0))"
-        self.connection.execute(text(sql), {"event": f"{saga_id} {kind} {step}"})
-
-    def count(self) -> int:
-        """How many of them came and wait."""
-        sql = (
-            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database "
-            "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
-        )
-        return int(self.world.rows(sql)[0][0])
-
-
-def _beyond(what: str, found: Collection[str], expected: Collection[str]) -> list[str]:
-    """What was found beyond what is expected, and what was not found; in words."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        found = {f"{key} with {found[key]}" for key in found}
-        expected = {f"{key} with {expected[key]}" for key in expected}
-    return [
-        *(f"{what} too many: {one}" for one in sorted(set(found) - set(expected))),
-        *(f"{what} missing: {one}" for one in sorted(set(expected) - set(found))),
-    ]
