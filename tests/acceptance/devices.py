@@ -53,7 +53,7 @@ class DeviceWorld(HoldingWorld):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.host = Simulated(self.folder / "host")
+        self.host = self.new_host()
         self.host.start()
         # Devices boot at once unless a test says otherwise, which comes first then.
         self._numbers = itertools.count(1)
@@ -68,6 +68,10 @@ class DeviceWorld(HoldingWorld):
             timing=Timing(patience=timedelta(seconds=2)),
         )
         self.quota(USER, devices=ROOM)
+
+    def new_host(self) -> Any:
+        """The host of this world, not started yet."""
+        return Simulated(self.folder / "host")
 
     @property
     def environment(self) -> dict[str, str]:
