@@ -140,10 +140,11 @@ def pending_migrations(connection: "Connection") -> Iterable[str]:
 
 def findings() -> Iterable["Finding"]:
     """What ``saga doctor`` should know of this application."""
-    from commands import health, upload_health
+    from commands import device_health, health, upload_health
 
     yield from health.findings()
     yield from upload_health.findings(celery)
+    yield from device_health.findings(engine)
 
 
 def register_commands(cli: "typer.Typer") -> None:

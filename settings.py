@@ -1,9 +1,10 @@
 """The only reader of the environment. Every name is listed in docs/reference/settings.md."""
 
+import sys
 from datetime import timedelta
 from functools import cached_property
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from saga.timing import Timing
@@ -123,6 +124,19 @@ class Settings(BaseSettings):
             raise ValueError(f"must be a range of ports, such as 5555-6554, up to {_LAST_PORT}")
         return ports
 
+    @field_validator("device_setup")
+    @classmethod
+    def _can_be_filled_in(cls, commands: list[str]) -> list[str]:
+        for command in commands:
+            try:
+                command.format(width=1, height=1, dpi=1)
+            except (LookupError, ValueError, AttributeError) as error:
+                raise ValueError(
+                    f"{command!r} names something else than {{width}}, {{height}} and {{dpi}}; a "
+                    "brace for the shell is written twice"
+                ) from error
+        return commands
+
     def account(self, prefix: str) -> dict[str, str]:
         """What is set of a provider's account, such as ``WECHATPAY_``, by variable name."""
         return {
@@ -144,4 +158,16 @@ class Settings(BaseSettings):
         )
 
 
-settings = Settings()
+def _read() -> Settings:
+    """The settings, or the end of this process, with all that is wrong with them.
+
+    What was given is not told: it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        sys.exit("\n".join(f"saga: {fault}" for fault in faults))
+
+
+settings = _read()

@@ -107,11 +107,16 @@ def is_of(container: Container, device_id: str) -> bool:
     return labels.get(MANAGED) == "true" and labels.get(SAGA) == device_id
 
 
+def image_of(android_version: int) -> str:
+    """What a device of this version is made of."""
+    return settings.device_image.replace("{android}", str(android_version))
+
+
 def _wanted(state: DeviceState, port: int, step: str) -> Wanted:
     asked, limits = state.specification, settings.device_limits
     return Wanted(
         name=state.container_name,
-        image=settings.device_image.replace("{android}", str(asked.android_version)),
+        image=image_of(asked.android_version),
         labels={MANAGED: "true", SAGA: state.device_id, STEP: step},
         # As redroid is told: https://github.com/remote-android/redroid-doc
         command=[

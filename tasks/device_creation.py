@@ -15,6 +15,7 @@ from models import (
     DeviceStatus,
     QuotaShare,
     ShareStatus,
+    Specification,
     taken_of,
 )
 from saga import (
@@ -135,13 +136,17 @@ def initialize_device(state: DeviceState, key: IdempotencyKey) -> DeviceState | 
             if not device.is_booted():
                 return _boots_on(state, "it boots")
             for command in settings.device_setup:
-                device.run(command.format(**state.specification.model_dump()))
+                device.run(_filled_in(command, state.specification))
             device.is_booted()
     except AdbLocked as locked:
         raise Refused(str(locked), code="ADB_LOCKED") from locked
     except (AdbAway, AdbNonsense) as error:
         return _boots_on(state, str(error))
     return state.model_copy(update={"heartbeat_at": datetime.now(UTC)})
+
+
+def _filled_in(command: str, asked: Specification) -> str:
+    return command.format(width=asked.width, height=asked.height, dpi=asked.dpi)
 
 
 def _boots_on(state: DeviceState, why: str) -> PollAgain:

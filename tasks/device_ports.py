@@ -12,14 +12,15 @@ from models import DevicePort
 BLOCKED_FOR = timedelta(hours=1)
 
 # Any free one, not the lowest: who was given the same one last may still be listening to it.
-_FREE = text("""
-    SELECT candidate FROM generate_series(:first, :last) AS candidate
+_FREE = """
+    FROM generate_series(:first, :last) AS candidate
     WHERE NOT EXISTS (
         SELECT FROM device_ports AS taken
         WHERE taken.port = candidate
           AND (taken.device_id IS NOT NULL OR taken.since > clock_timestamp() - :blocked_for)
-    )
-    ORDER BY random() LIMIT 1""")
+    )"""
+_ANY_FREE = text(f"SELECT candidate {_FREE} ORDER BY random() LIMIT 1")
+_HOW_MANY_FREE = text(f"SELECT count(*) {_FREE}")
 
 
 class NoPortLeft(Exception):
@@ -34,7 +35,7 @@ class NoPortLeft(Exception):
 def reserve(session: Session, device_id: str, among: range) -> int:
     """Take a free port for a device. Raises NoPortLeft."""
     _choose_alone(session)
-    port = session.scalar(_FREE, {"first": among[0], "last": among[-1], "blocked_for": BLOCKED_FOR})
+    port = session.scalar(_ANY_FREE, _bounds(among))
     if port is None:
         raise NoPortLeft(among)
     taken = {"device_id": device_id, "since": func.clock_timestamp(), "is_settled": False}
@@ -44,6 +45,11 @@ def reserve(session: Session, device_id: str, among: range) -> int:
         .on_conflict_do_update(index_elements=["port"], set_=taken)
     )
     return int(port)
+
+
+def free(session: Session, among: range) -> int:
+    """How many ports are free now."""
+    return int(session.scalar(_HOW_MANY_FREE, _bounds(among)) or 0)
 
 
 def port_of(session: Session, device_id: str) -> int | None:
@@ -89,6 +95,10 @@ def settle(session: Session, device_id: str, port: int) -> bool:
 def release(session: Session, device_id: str) -> None:
     """Let others have the device's port; none there is fine."""
     session.execute(delete(DevicePort).where(DevicePort.device_id == device_id))
+
+
+def _bounds(among: range) -> dict[str, object]:
+    return {"first": among[0], "last": among[-1], "blocked_for": BLOCKED_FOR}
 
 
 def _choose_alone(session: Session) -> None:

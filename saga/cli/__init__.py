@@ -56,6 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         root = _tree(invocation, rest)
         root(args=rest or ["--help"], prog_name="saga")
     except SystemExit as ended:
+        if isinstance(ended.code, str):  # an application that cannot be loaded says why
+            sys.stderr.write(f"{ended.code}\n")
         return ended.code if isinstance(ended.code, int) else 1
     except KeyboardInterrupt:
         return 130

@@ -59,6 +59,9 @@ def test_the_demonstration_ends_well_with_no_difference(tmp_path: Path) -> None:
         "killed": "COMPLETED",
         "cut off": "COMPENSATED",
         "through": "COMPLETED",
+        "Boots": "COMPLETED",
+        "Never boots": "COMPENSATED",
+        "Deleted": "COMPLETED",
     }
     refunded = {payment["refundedAmount"] for payment in told["payments"]}
     assert refunded == {"100.00", "80.00", "25.50", "45.00", "0.00", "320.00"}
@@ -71,6 +74,9 @@ def test_the_demonstration_ends_well_with_no_difference(tmp_path: Path) -> None:
         "sha256": hashlib.sha256(TINY.read_bytes()).hexdigest(),
     }
     assert told["leftOver"] == {"records": 0, "objects": 0, "uploads": 0, "stagedFiles": 0}
+    [device] = told["devices"]
+    assert (device["name"], device["status"]) == ("Boots", "idle")
+    assert told["devicesLeftOver"] == {"containers": 0, "ports": 0, "shares": 0, "records": 0}
     assert not list(tmp_path.iterdir())
     assert not left_in(tmp_path)
 

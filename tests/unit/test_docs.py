@@ -188,7 +188,9 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
     named = {
         (command, name(page))
         for page in PAGES
-        for command in re.findall(r"(?:^\$ |`|&& )saga ([a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE)
+        for command in re.findall(
+            r"(?:^\$ |`|&& )saga ([a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE
+        )
     }
 
     assert named
