@@ -198,8 +198,9 @@ class Containers:
         self._forget(record)
 
     def _forget(self, record: Record) -> None:
-        process = self._processes.pop(record.id)
-        if process.stdin is not None:
+        # Whoever looked at it while it was being ended has noticed its end already.
+        process = self._processes.pop(record.id, None)
+        if process is not None and process.stdin is not None:
             process.stdin.close()
 
     def _write(self) -> None:
