@@ -1,5 +1,8 @@
 """The container of one device: how it is to be, and that no other one is taken for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 from sqlalchemy.orm import Session
 
 from gateways.devices import (
@@ -40,11 +43,11 @@ class NotWanted(Exception):
 
 
 class NoPortWorked(Exception):
-    """The host refused one port after the other."""
+    """The host had one port after the other in use, or one container after the other was gone."""
 
 
-class NotStarted(Exception):
-    """The host refused to start the container, which is there."""
+class RefusedHalfway(Exception):
+    """The host refused something when the container was there, or may have been."""
 
 
 def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Container, int]:
@@ -52,21 +55,24 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
 
     However many of these calls there are at once, and wherever one stands still, one container
     comes of it: its name is the lock, and its port changes only while nobody has settled for it.
-    Raises NotOurs, NotWanted, NoPortWorked, NoPortLeft, NotStarted, and what the host raises; what
-    may be left then bears the name.
+    Raises NotOurs, NotWanted, NoPortWorked, NoPortLeft, RefusedHalfway, and what the host raises:
+    HostRefused and ImageMissing only where this call left nothing; else what is left bears the name.
     """
-    for _ in range(_PORTS_TO_TRY):
-        found = find(host, state.container_name, state.device_id)
+    for turn in range(_PORTS_TO_TRY):
+        with _halfway() if turn else nullcontext():
+            found = find(host, state.container_name, state.device_id)
         # After the container was looked for: one with another port is then older than this one.
         port = _port(state.device_id)
         if found is not None and found.port != port:
-            host.remove(found.id)
+            with _halfway():
+                host.remove(found.id)
             found = None
         if port is None:
             raise NotWanted(state.device_id)
         try:
             container = found or host.create(_wanted(state, port, step))
-            _start(host, container)
+            with _halfway():
+                host.start(container.id)
         except (NameTaken, NoSuchContainer):
             continue  # a twin of this call was faster
         except PortTaken:
@@ -76,7 +82,10 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
         # Not if the saga went back, or a twin replaced the port, while this call stood still.
         if _settle(state.device_id, port):
             return container, port
-    raise NoPortWorked(f"{_PORTS_TO_TRY} ports were tried, and each was in use on the host")
+    raise NoPortWorked(
+        f"it was tried {_PORTS_TO_TRY} times, and each time its port was in use on the host, or "
+        "its container was changed by somebody else"
+    )
 
 
 def find(host: ContainerHost, name: str, device_id: str) -> Container | None:
@@ -94,11 +103,13 @@ def remove(host: ContainerHost, name: str, device_id: str) -> None:
         host.remove(found.id)
 
 
-def _start(host: ContainerHost, container: Container) -> None:
+@contextmanager
+def _halfway() -> Iterator[None]:
+    """Let no refusal pass for the word that nothing was made."""
     try:
-        host.start(container.id)
+        yield
     except HostRefused as refused:
-        raise NotStarted(str(refused)) from refused
+        raise RefusedHalfway(str(refused)) from refused
 
 
 def is_of(container: Container, device_id: str) -> bool:

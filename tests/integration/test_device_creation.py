@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateways.devices import HostAway, HostRefused, Wanted
+from gateways.devices import HostAway, HostRefused, PortTaken, Wanted
 from tests.integration.dock import Dock, fails, lost
 from tests.integration.fleet import Fleet
 from workflows.device_creation import RETRY
@@ -153,6 +153,23 @@ def test_what_a_host_refuses_to_start_is_removed_in_the_end(fleet: Fleet, dock: 
     assert fleet.ends(device) == "COMPENSATED"
     assert dock.calls.count("create") == 1
     assert "not for you" in fleet.why(device)
+    assert fleet.wrong() == []
+
+
+@pytest.mark.parametrize("refused", ["find", "remove"])
+def test_a_refusal_after_a_clash_does_not_hide_the_container_that_clashed(
+    fleet: Fleet, dock: Dock, refused: str
+) -> None:
+    device = fleet.create()
+    fleet.reaches(device, "create_container")
+
+    def clashes() -> None:
+        dock.on(f"before {refused}", fails(HostRefused("403", "not for you")))
+        raise PortTaken("something else has it")
+
+    dock.on("before start", clashes, *(fails(lost()) for _ in range(ATTEMPTS)))
+
+    assert fleet.ends(device) == "COMPENSATED"
     assert fleet.wrong() == []
 
 
