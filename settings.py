@@ -166,7 +166,7 @@ def _read() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        faults = [f"{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()]
         sys.exit("\n".join(f"saga: {fault}" for fault in faults))
 
 
