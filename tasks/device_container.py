@@ -56,7 +56,7 @@ def run(host: ContainerHost, state: DeviceState, *, step: str) -> tuple[Containe
     However many of these calls there are at once, and wherever one stands still, one container
     comes of it: its name is the lock, and its port changes only while nobody has settled for it.
     Raises NotOurs, NotWanted, NoPortWorked, NoPortLeft, RefusedHalfway, and what the host raises:
-    HostRefused and ImageMissing only where this call left nothing; else what is left bears the name.
+    HostRefused and ImageMissing only where it left nothing; what else is left bears the name.
     """
     for turn in range(_PORTS_TO_TRY):
         with _halfway() if turn else nullcontext():
