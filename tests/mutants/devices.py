@@ -110,8 +110,8 @@ DEVICES = (
     ),
     _late(
         name="a container is tidied away whose saga was woken meanwhile",
-        before="if self._late([container]):",
-        after="if True:",
+        before="if not self._late([container]):",
+        after="if False:",
         killed_by=tests(
             _TWINS, "test_a_late_container_whose_saga_was_woken_meanwhile_is_left_to_a_person"
         ),

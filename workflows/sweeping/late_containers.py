@@ -4,6 +4,7 @@ A host that was slow, or a worker that was frozen, may finish a container when i
 already. That its saga has gone back stands in our own database, so that nobody has to be asked.
 """
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from workflows.sweeping.source import batches
 log = structlog.get_logger("saga")
 
 TIDY_CONTAINERS = "device_creation.tidy_containers"
+_WITHIN = timedelta(seconds=30)
 CONTAINERS_LIMIT = timedelta(minutes=2)
 _WENT_BACK = frozenset({Status.COMPENSATED, Status.TIMEOUT})
 
@@ -36,19 +38,32 @@ class LateContainers:
         self._database = engine.database
         self._door = door
 
-    def run(self) -> int:
-        """Remove those whose saga has gone back; gives how many.
+    def run(
+        self, *, within: timedelta = _WITHIN, timer: Callable[[], float] = time.monotonic
+    ) -> int:
+        """Remove those whose saga has gone back, for as long as this; gives how many.
 
-        Raises HostError, NoSuchDoor, AccountFaulty, and what the database raises.
+        One that cannot be removed keeps no other one from it, and is told of at the end. Raises
+        HostError, NoSuchDoor, AccountFaulty, and what the database raises.
         """
-        host, removed = self._door(), 0
+        ends_at = timer() + within.total_seconds()
+        host, removed, failed = self._door(), 0, list[HostError]()
         for batch in batches(host.containers()):
             for container in self._late(batch):
+                if timer() >= ends_at:
+                    break
                 # Asked again: a late success may have woken its saga since, and a person decides.
-                if self._late([container]):
+                if not self._late([container]):
+                    continue
+                try:
                     host.remove(container.id)
-                    removed += 1
-                    log.warning("late container removed", container=container.name)
+                except HostError as error:
+                    failed.append(error)
+                    continue
+                removed += 1
+                log.warning("late container removed", container=container.name)
+        if failed:
+            raise failed[0]
         return removed
 
     def scan(self) -> int:
