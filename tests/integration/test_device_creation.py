@@ -222,6 +222,27 @@ def test_a_strangers_container_that_comes_between_is_neither_used_nor_removed(
     assert list(dock.boxes.values()) == made
 
 
+@pytest.mark.parametrize("does", ["makes it", "takes it away"])
+def test_what_a_twin_does_to_the_container_meanwhile_costs_no_attempt(
+    fleet: Fleet, dock: Dock, does: str
+) -> None:
+    device = fleet.create()
+    fleet.reaches(device, "create_container")
+    port = fleet.port(device)
+    assert port is not None
+    labels = {"cloudphone.managed": "true", "cloudphone.saga": str(device)}
+    twins = stranger(f"cloudphone-{device}", labels=labels, port=port)
+    if does == "makes it":
+        dock.on("before create", lambda: dock.put(twins))
+    else:
+        dock.on("before start", dock.boxes.clear)
+    fleet.deliver()
+
+    assert fleet.row(device)["current_step"] == "device_creation.create_device_record"
+    assert fleet.ends(device) == "COMPLETED"
+    assert fleet.wrong(device) == []
+
+
 def stranger(name: str, *, labels: dict[str, str] | None = None, port: int = 80) -> Wanted:
     return Wanted(
         name=name, image="postgres", labels=labels or {}, command=(), environment={}, port=port
