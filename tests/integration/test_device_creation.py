@@ -3,6 +3,7 @@
 import pytest
 
 from gateways.devices import HostAway, HostRefused, PortTaken, Wanted
+from settings import settings
 from tests.integration.dock import Dock, fails, lost
 from tests.integration.fleet import Fleet
 from workflows.device_creation import RETRY
@@ -45,6 +46,28 @@ def test_a_container_tells_whose_it_is_and_is_of_the_size_that_was_asked(
     ]
     ran = [command for name, command in dock.devices.ran if name == wanted.name]
     assert ran[:2] == ["wm size 720x1280", "wm density 320"]
+
+
+def test_the_settings_say_what_a_container_may_do_on_its_host(
+    fleet: Fleet, dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "device_image": "android:{android}",
+        "device_limits": False,
+        "device_storage_limit": True,
+        "device_privileged": True,
+        "device_bind_address": "10.0.0.1",
+        "device_adb_address": "10.0.0.2",
+    }.items():
+        monkeypatch.setitem(vars(settings), name, value)
+    dock.images.add("android:12")
+    device = fleet.created(android_version=12, storage_mb=2048)
+
+    wanted = dock.the(device).wanted
+    assert (wanted.image, wanted.privileged) == ("android:12", True)
+    assert (wanted.cpu, wanted.memory_mb, wanted.storage_mb) == (None, None, 2048)
+    assert wanted.bind_address == "10.0.0.1"
+    assert fleet.ask("SELECT adb_address FROM devices") == [("10.0.0.2",)]
 
 
 # The host
