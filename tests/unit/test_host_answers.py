@@ -69,6 +69,7 @@ SAID = [
     (Asked.REMOVE, 404, "No such container: zz", NoSuchContainer),
     (Asked.REMOVE, 409, "removal of container zz is already in progress", RemovalUnderWay),
     (Asked.REMOVE, 409, "You cannot remove a running container zz", HostRefused),
+    (Asked.REMOVE, 500, "could not kill container: unable to remove its cgroup", HostAway),
     (Asked.LOOK, 404, "No such container: zz", NoSuchContainer),
     (Asked.LOOK, 404, "no such image: nothere:x: No such image: nothere:x", NoSuchContainer),
     (Asked.LOOK, 502, "<html>Bad Gateway", HostAway),
@@ -190,6 +191,13 @@ def test_what_went_wrong_before_does_not_say_that_this_request_was_not_sent() ->
     now.__context__ = before  # as of a call from within a handler
 
     assert away("the host", now).sent
+
+
+def test_an_error_that_names_itself_as_its_cause_is_an_error_like_any_other() -> None:
+    error = NoConnection("cut off")
+    error.args = (error,)
+
+    assert away("the host", error).sent
 
 
 @pytest.mark.parametrize(
