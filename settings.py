@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from saga.timing import Timing
 
@@ -124,17 +124,26 @@ class Settings(BaseSettings):
             raise ValueError(f"must be a range of ports, such as 5555-6554, up to {_LAST_PORT}")
         return ports
 
+    @field_validator("device_image")
+    @classmethod
+    def _names_an_image(cls, image: str) -> str:
+        if not image.strip() or set(image.replace("{android}", "")) & set("{}"):
+            raise ValueError("must name an image, in which only {android} is filled in")
+        return image
+
     @field_validator("device_setup")
     @classmethod
     def _can_be_filled_in(cls, commands: list[str]) -> list[str]:
         for command in commands:
             try:
-                command.format(width=1, height=1, dpi=1)
+                filled_in = command.format(width=1, height=1, dpi=1)
             except (LookupError, ValueError, AttributeError) as error:
                 raise ValueError(
                     f"{command!r} names something else than {{width}}, {{height}} and {{dpi}}; a "
                     "brace for the shell is written twice"
                 ) from error
+            if not filled_in.strip():
+                raise ValueError("must not have an empty command")
         return commands
 
     def account(self, prefix: str) -> dict[str, str]:
@@ -165,8 +174,15 @@ def _read() -> Settings:
     """
     try:
         return Settings()
+    except SettingsError as error:
+        # Of what is to be JSON, and raised before anything else is looked at.
+        name = str(error).partition('field "')[2].partition('"')[0]
+        sys.exit(f"saga: {name.upper()}: is not JSON")
     except ValidationError as error:
-        faults = [f"{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()]
+        faults = [
+            f"{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
         sys.exit("\n".join(f"saga: {fault}" for fault in faults))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gateways.account import AccountFaulty
@@ -36,7 +37,7 @@ def findings(engine: Engine) -> Iterator[Finding]:
         yield from _images(host)
     except HostError as error:
         yield Finding.bad(_HOST, str(error), "devices that are asked for wait, and then go back")
-    yield _ports(engine)
+    yield from _ports(engine)
 
 
 def _images(host: ContainerHost) -> Iterator[Finding]:
@@ -57,11 +58,15 @@ def _versions() -> tuple[int, ...]:
     return tuple(getattr(annotation, "__args__", ()))
 
 
-def _ports(engine: Engine) -> Finding:
+def _ports(engine: Engine) -> Iterator[Finding]:
     among = settings.device_port_range
-    with Session(engine.database) as session:
-        free = device_ports.free(session, among)
+    try:
+        with Session(engine.database) as session:
+            free = device_ports.free(session, among)
+    except DBAPIError:
+        return  # what is wrong with the database is found without us
     told = f"{free} of {len(among)} are free, from {among[0]} to {among[-1]}"
     if free <= len(among) * _FEW_LEFT:
-        return Finding.warn(_PORTS, f"only {told}", "delete devices, or widen DEVICE_PORTS")
-    return Finding.ok(_PORTS, told)
+        yield Finding.warn(_PORTS, f"only {told}", "delete devices, or widen DEVICE_PORTS")
+    else:
+        yield Finding.ok(_PORTS, told)
