@@ -217,11 +217,19 @@ def test_without_a_host_that_is_set_up_nothing_is_left(
 # A container by somebody else
 
 
-@pytest.mark.parametrize("labels", [{}, {"cloudphone.managed": "true", "cloudphone.saga": "x"}])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"cloudphone.managed": "true", "cloudphone.saga": "x"},
+        {"cloudphone.managed": "false", "cloudphone.saga": "{device}"},
+    ],
+)
 def test_a_strangers_container_of_the_name_is_neither_used_nor_removed(
     fleet: Fleet, dock: Dock, labels: dict[str, str]
 ) -> None:
     device = fleet.create()
+    labels = {name: value.format(device=device) for name, value in labels.items()}
     strangers = dock.put(stranger(f"cloudphone-{device}", labels=labels))
 
     assert fleet.ends(device) == "COMPENSATED"

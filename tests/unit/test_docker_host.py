@@ -55,6 +55,13 @@ def test_what_is_no_engine_is_not_taken_for_one(provider: Wire, said: bytes) -> 
         host(provider.url).check()
 
 
+def test_what_says_a_version_as_an_engine_does_has_to_answer_as_one_too(provider: Wire) -> None:
+    provider.answers = [version("1.41"), Answer(b"hello")]
+
+    with pytest.raises(HostAway, match="DEVICE_HOST_URL"):
+        host(provider.url).check()
+
+
 def test_where_there_is_no_engine_no_container_is_said_to_be_gone(provider: Wire) -> None:
     provider.answers = [Answer(b"<html>404 Not Found", status=404)]
 
@@ -76,6 +83,21 @@ def test_what_this_user_told_docker_of_proxies_comes_into_no_device(
     host(provider.url).create(wanted)
 
     assert json.loads(provider.asked[-1].body)["Env"] == ["A=1"]
+
+
+def test_a_container_has_the_size_that_is_wanted_and_comes_back_with_its_engine(
+    provider: Wire,
+) -> None:
+    provider.answers = [version("1.41"), Answer(b'{"Id": "1"}')]
+    sizes = {"cpu": 2, "memory_mb": 512, "storage_mb": 1024}
+    wanted = Wanted(name="a", image="b", labels={}, command=[], environment={}, port=1, **sizes)
+
+    host(provider.url).create(wanted)
+
+    asked = json.loads(provider.asked[-1].body)["HostConfig"]
+    assert (asked["NanoCpus"], asked["Memory"]) == (2_000_000_000, 512 * 1024 * 1024)
+    assert asked["StorageOpt"] == {"size": "1024m"}
+    assert asked["RestartPolicy"]["Name"] == "unless-stopped", "not after somebody stopped it"
 
 
 def test_an_answer_that_lacks_what_it_must_have_is_none(provider: Wire) -> None:
