@@ -1,6 +1,5 @@
 """A container in a Docker Engine's words, and in ours."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,6 @@ ADB = 5555
 _MEGABYTE = 1024 * 1024
 _ENDED = frozenset({"exited", "dead", "restarting"})
 _NEVER = "0001-01-01"
-_FRACTION = re.compile(r"\.(\d{6})\d*")
 
 
 def options_of(wanted: Wanted) -> dict[str, Any]:
@@ -66,7 +64,7 @@ def listed_container(told: Mapping[str, Any]) -> Container:
 
 
 def _moment(text: str) -> datetime | None:
-    """A time as the engine writes it, to the nanosecond."""
+    """A time as the engine writes it; of its nanoseconds the last three are left out."""
     if not text or text.startswith(_NEVER):
         return None
-    return datetime.fromisoformat(_FRACTION.sub(r".\1", text))
+    return datetime.fromisoformat(text)

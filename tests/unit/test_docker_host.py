@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -89,10 +90,9 @@ def test_a_container_has_the_size_that_is_wanted_and_comes_back_with_its_engine(
     provider: Wire,
 ) -> None:
     provider.answers = [version("1.41"), Answer(b'{"Id": "1"}')]
-    sizes = {"cpu": 2, "memory_mb": 512, "storage_mb": 1024}
-    wanted = Wanted(name="a", image="b", labels={}, command=[], environment={}, port=1, **sizes)
+    small = Wanted(name="a", image="b", labels={}, command=[], environment={}, port=5555)
 
-    host(provider.url).create(wanted)
+    host(provider.url).create(replace(small, cpu=2, memory_mb=512, storage_mb=1024))
 
     asked = json.loads(provider.asked[-1].body)["HostConfig"]
     assert (asked["NanoCpus"], asked["Memory"]) == (2_000_000_000, 512 * 1024 * 1024)
