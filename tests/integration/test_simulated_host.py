@@ -50,7 +50,7 @@ def test_a_container_lives_as_on_an_engine(simulation: Simulated) -> None:
 
     made = host.create(asked)
     assert (made.state, host.find("cloudphone-a")) == ("created", host.find(made.name))
-    host.create(wanted("somebody-elses", labels={}))
+    host.create(wanted("somebody-elses", labels={"cloudphone.managed": "false"}))
     assert [each.name for each in host.containers()] == ["cloudphone-a"]
     host.start(made.id)
     host.start(made.id)
