@@ -4,7 +4,6 @@ What it answers is what an engine answers (docs.docker.com/reference/api/engine)
 where anybody reads it. What steers it is under /control.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,10 +14,8 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from gateways.connection import HangUp
-from gateways.devices.device import NoCompiler, binary
+from gateways.devices.device import NoCompiler
 from gateways.devices.sandbox.containers import (
-    Containers,
     Gone,
     InUse,
     PortInUse,
@@ -26,74 +23,11 @@ from gateways.devices.sandbox.containers import (
     environment_of,
 )
 from gateways.devices.sandbox.descriptions import inspected, listed, version
-from gateways.devices.sandbox.faults import Fault, Faults, Kind, Operation
+from gateways.devices.sandbox.faults import Fault, Operation
+from gateways.devices.sandbox.host import Host, port_in_use, said
 
 _ADB = "5555/tcp"
 _IMAGES = ("celery-sagas-device", "redroid/redroid")
-
-Done = Callable[[], Awaitable[Response]]
-
-
-class Host:
-    """A host and what it is told to do wrong."""
-
-    def __init__(self, folder: Path) -> None:
-        self.containers = Containers(folder)
-        self.faults = Faults()
-        self._folder = folder
-        self._later: set[asyncio.Task[Response]] = set()
-
-    async def device(self) -> Path:
-        """The program that devices are. Raises NoCompiler."""
-        return await asyncio.to_thread(binary, self._folder)
-
-    async def open(self) -> None:
-        """Start what ran when this host ended."""
-        with contextlib.suppress(NoCompiler):
-            await self.containers.start_again(await self.device())
-
-    async def close(self) -> None:
-        for task in self._later:
-            task.cancel()
-        await self.containers.end()
-
-    async def asked(self, operation: Operation, name: str | None, do: Done) -> Response:
-        """Do what was asked, or what goes wrong with it."""
-        fault = self.faults.take(operation, name)
-        match fault:
-            case None:
-                return await do()
-            case Fault(kind=Kind.DOWN):
-                return HangUp()
-            case Fault(kind=Kind.ERROR_BEFORE):
-                return _said(500, "the simulated host was told to fail")
-            case Fault(kind=Kind.ERROR_AFTER):
-                await do()
-                return _said(500, "the simulated host was told to fail")
-            case Fault(kind=Kind.HANG):
-                await asyncio.sleep(fault.seconds)
-                return HangUp()
-            case Fault(kind=Kind.SLOW):
-                await asyncio.sleep(fault.seconds)
-                return await do()
-            case Fault(kind=Kind.LATE):
-                self._do_later(fault.seconds, do)
-                return HangUp()
-            case Fault(kind=Kind.REFUSE):
-                return _said(403, "the simulated host was told to refuse")
-            case Fault(kind=Kind.IMAGE_MISSING):
-                return _said(404, "No such image: told to be missing")
-            case _:
-                return _port_in_use(name or "")
-
-    def _do_later(self, seconds: float, do: Done) -> None:
-        async def late() -> Response:
-            await asyncio.sleep(seconds)
-            return await do()
-
-        task = asyncio.create_task(late())
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
 
 
 def simulated_host(folder: Path) -> FastAPI:
@@ -131,16 +65,16 @@ def _engine(host: Host) -> APIRouter:
     @routes.get("/images/{image:path}/json")
     async def inspect_image(image: str) -> Response:
         if not _is_known(image):
-            return _said(404, f"No such image: {image}")
+            return said(404, f"No such image: {image}")
         try:
             await host.device()
         except NoCompiler as none:
-            return _said(404, f"No such image: {image}: {none}")
+            return said(404, f"No such image: {image}: {none}")
         return JSONResponse({"Id": f"sha256:{image}", "RepoTags": [image], "Config": {}})
 
     @routes.post("/images/create")
     async def create_image() -> Response:
-        return _said(400, "the simulated host has the image of the minimal device, and no other")
+        return said(400, "the simulated host has the image of the minimal device, and no other")
 
     @routes.get("/containers/json")
     async def list_containers(request: Request) -> Response:
@@ -159,11 +93,11 @@ def _engine(host: Host) -> APIRouter:
 
         async def do() -> Response:
             if not _is_known(wanted["Image"]):
-                return _said(404, f"No such image: {wanted['Image']}")
+                return said(404, f"No such image: {wanted['Image']}")
             try:
                 await host.device()
             except NoCompiler as none:
-                return _said(400, str(none))
+                return said(400, str(none))
             [bound] = wanted["HostConfig"]["PortBindings"][_ADB]
             try:
                 made = containers.create(
@@ -177,7 +111,7 @@ def _engine(host: Host) -> APIRouter:
                     boot=host.faults.take(Operation.BOOT, name),
                 )
             except InUse as taken:
-                return _said(
+                return said(
                     409,
                     f'Conflict. The container name "/{name}" is already in use by container '
                     f'"{taken.id}". You have to remove (or rename) that container to be able to '
@@ -200,7 +134,7 @@ def _engine(host: Host) -> APIRouter:
             try:
                 is_new = await containers.start(found, await host.device())
             except PortInUse:
-                return _port_in_use(found.name)
+                return port_in_use(found.name)
             return Response(status_code=204 if is_new else 304)
 
         return await _of_one(host, Operation.START, container, do)
@@ -219,7 +153,7 @@ def _engine(host: Host) -> APIRouter:
 
         async def do(found: Record) -> Response:
             if found.state == "running" and not force:
-                return _said(409, f"You cannot remove a running container {found.id}.")
+                return said(409, f"You cannot remove a running container {found.id}.")
             await containers.remove(found)
             return Response(status_code=204)
 
@@ -241,7 +175,7 @@ async def _of_one(
         try:
             return await do(host.containers.find(container))
         except Gone:
-            return _said(404, f"No such container: {container}")
+            return said(404, f"No such container: {container}")
 
     return await host.asked(operation, name, on_it)
 
@@ -265,7 +199,7 @@ def _control(host: Host) -> APIRouter:
     @control.post("/control/faults")
     async def order_fault(fault: Fault) -> Response:
         if fault.fault is not None:
-            return _said(422, fault.fault)
+            return said(422, fault.fault)
         host.faults.order(fault)
         return JSONResponse(fault.model_dump(mode="json", exclude_none=True))
 
@@ -291,18 +225,6 @@ def _passes(record: Record, filters: dict[str, Any]) -> bool:
     return not names or any(name.strip("^/$") in record.name for name in names)
 
 
-def _port_in_use(name: str) -> Response:
-    return _said(
-        500,
-        f"driver failed programming external connectivity on endpoint {name}: Bind failed: port is "
-        "already allocated",
-    )
-
-
-def _said(status: int, message: str) -> Response:
-    return JSONResponse({"message": message}, status_code=status)
-
-
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "it is only called for those"
-    return _said(422, "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()))
+    return said(422, "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()))
