@@ -137,7 +137,8 @@ def initialize_device(state: DeviceState, key: IdempotencyKey) -> DeviceState | 
                 return _boots_on(state, "it boots")
             for command in settings.device_setup:
                 device.run(_filled_in(command, state.specification))
-            device.is_booted()
+            if not device.is_booted():
+                return _boots_on(state, "it boots again")
     except AdbLocked as locked:
         raise Refused(str(locked), code="ADB_LOCKED") from locked
     except (AdbAway, AdbNonsense) as error:

@@ -231,7 +231,8 @@ class Dock:
 class Devices:
     """What answers adb on the dock's ports.
 
-    ``words`` are what the next connections meet, in turn; ``breaks`` are commands that fail.
+    ``words`` are what the next connections meet, in turn; ``breaks`` are commands that fail, and
+    ``reboots`` those after which a device boots again.
     """
 
     def __init__(self, dock: Dock) -> None:
@@ -239,6 +240,7 @@ class Devices:
         self.boot = True
         self.words: deque[AdbError] = deque()
         self.breaks: set[str] = set()
+        self.reboots: set[str] = set()
         self.ran: list[tuple[str, str]] = []
 
     def at(self, port: int) -> "Handset":
@@ -280,4 +282,5 @@ class Handset:
         if command in self._devices.breaks:
             raise CommandFailed(command, "not found")
         self._devices.ran.append((self._name, command))
+        self._devices.boot = command not in self._devices.reboots
         return ""

@@ -88,6 +88,22 @@ def test_a_device_that_cannot_be_set_up_is_tried_again_and_then_given_up(
     assert fleet.wrong() == []
 
 
+def test_a_device_that_boots_again_when_it_is_set_up_is_waited_for(
+    fleet: Fleet, dock: Dock
+) -> None:
+    dock.devices.reboots.add("settings put global stay_on_while_plugged_in 3")
+    device = fleet.create()
+    fleet.reaches(device, "initialize_device")
+
+    fleet.deliver()
+
+    assert fleet.row(device)["waiting_for"] == "poll"
+    dock.devices.reboots.clear()
+    dock.devices.boot = True
+    assert fleet.ends(device) == "COMPLETED"
+    assert fleet.wrong(device) == []
+
+
 @pytest.mark.parametrize(
     ("strikes", "why"),
     [
