@@ -40,8 +40,14 @@ class Fleet(ByHand):
 
     def __init__(self, database: Database, dock: Dock, *, timing: Timing = TIMING) -> None:
         super().__init__(database, creation, deletion, timing=timing)
-        self.dock = dock
         self.ann = Operator(self.engine, actor=ANN)
+        self.begin_anew(dock)
+
+    def begin_anew(self, dock: Dock) -> None:
+        """With nothing in database and broker, and with this dock."""
+        self.dock = dock
+        self.broker.lose_all()
+        self.broker.is_away = False
         self.execute(EMPTY)
 
     def user(self, user_id: str = "user", *, devices: int = 10, **limits: Any) -> str:

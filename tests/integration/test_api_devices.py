@@ -1,19 +1,23 @@
 """Devices over HTTP: asked for, looked at, deleted; and what is left of a quota."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from httpx import Client
+from sqlalchemy import Engine as Database
 
 from api import create_app
+from saga import Engine, connect
+from settings import settings
 from tests.integration.dock import Dock
 from tests.integration.fleet import Fleet
 from tests.integration.served import assert_problem, calling, served
+from workflows import creation, deletion
 
 pytest_plugins = ["tests.integration.docked"]
 pytestmark = pytest.mark.integration
@@ -22,11 +26,26 @@ KEY = "a key for tests"
 ASKED: dict[str, Any] = {"userId": "user", "name": "My first"}
 
 
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def opened(fleet_database: Database) -> Iterator[tuple[Fleet, Client]]:
+    """One server for all tests here; each finds its database and its dock empty."""
+    fleet = Fleet(fleet_database, Dock(settings.device_image))
     app = create_app(fleet.engine, api_key=KEY)
     with served(app) as address, calling(address, KEY) as client:
-        yield client
+        yield fleet, client
+
+
+@pytest.fixture
+def fleet(opened: tuple[Fleet, Client], dock: Dock) -> Fleet:
+    fleet, _ = opened
+    fleet.begin_anew(dock)
+    fleet.user()
+    return fleet
+
+
+@pytest.fixture
+def client(opened: tuple[Fleet, Client], fleet: Fleet) -> Client:  # noqa: ARG001 - empties it all
+    return opened[1]
 
 
 def create(client: Client, **others: Any) -> UUID:
@@ -153,18 +172,22 @@ def test_what_the_quota_does_not_allow_is_refused_at_once(
     assert fleet.ask("SELECT 1 FROM saga_state") == []
 
 
+WRONG: dict[str, list[Any]] = {
+    "cpu": [0, 17, "4", 2.5, True, None, [2], 10**30],
+    "memoryMb": [511, 32_769],
+    "storageMb": [1023, 1_048_577],
+    "width": [239, 4097],
+    "height": [239, 4097],
+    "dpi": [119, 641],
+    "androidVersion": [10, 14, "11"],
+    "name": ["", " \t", "x" * 101, "x" * 10_000, "a\nb", "a\0b", 7, None, ["a"]],
+    "userId": ["", "nobody", "a\0b", {}],
+    "ram": [4096],
+}
+
+
 @pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        *(("cpu", wrong) for wrong in (0, 17, "4", 2.5, True, None, [2], 10**30)),
-        *(("memoryMb", wrong) for wrong in (511, 32_769)),
-        *(("storageMb", wrong) for wrong in (1023, 1_048_577)),
-        *(("dpi", wrong) for wrong in (119, 641)),
-        *(("androidVersion", wrong) for wrong in (10, 14, "11")),
-        *(("name", wrong) for wrong in ("", "x" * 101, "a\nb", "a\0b", 7, None)),
-        *(("userId", wrong) for wrong in ("", "nobody", "a\0b", {})),
-        ("ram", 4096),
-    ],
+    ("field", "wrong"), [(field, wrong) for field in WRONG for wrong in WRONG[field]]
 )
 def test_what_can_never_be_is_told_by_its_field(client: Client, field: str, wrong: Any) -> None:
     answer = client.post("/api/devices", json={**ASKED, field: wrong})
@@ -172,7 +195,15 @@ def test_what_can_never_be_is_told_by_its_field(client: Client, field: str, wron
     assert_problem(answer, 422, field)
 
 
-@pytest.mark.parametrize("body", ["", "[]", "7", "null", '{"userId": "user"', '{"cpu": NaN}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "[]", "7", "null", '{"userId": "user"', "[" * 50_000),
+        *(r'{"userId": "user", "name": "\ud800"}', r'{"userId": "\ud800", "name": "a"}'),
+        *(f'{{"userId": "user", "name": "a", "cpu": {odd}}}' for odd in ("NaN", "1e400", "-0.0")),
+    ],
+    ids=lambda body: body[:20],
+)
 def test_a_body_that_is_no_device_is_told(client: Client, body: str) -> None:
     headers = {"Content-Type": "application/json"}
 
@@ -193,12 +224,70 @@ def test_an_id_that_no_device_has_is_told(client: Client, odd: str) -> None:
         assert_problem(ask(f"/api/devices/{odd}"), 404)
 
 
-def test_an_id_may_be_written_in_capitals(client: Client, fleet: Fleet) -> None:
+@pytest.mark.parametrize("spell", [str.upper, "{{{}}}".format, "urn:uuid:{}".format])
+def test_a_device_is_one_however_its_id_is_spelled(
+    client: Client, fleet: Fleet, spell: Callable[[str], str]
+) -> None:
     device_id = fleet.created()
+    place = f"/api/devices/{spell(str(device_id))}"
 
-    found = client.get(f"/api/devices/{str(device_id).upper()}").json()
+    assert client.get(place).json()["id"] == str(device_id)
+    deletions = {
+        client.delete(path).json()["sagaId"] for path in (place, f"/api/devices/{device_id}")
+    }
+    assert len(deletions) == 1
 
-    assert found["id"] == str(device_id)
+
+def test_while_the_broker_is_away_devices_are_accepted_and_come_later(
+    client: Client, fleet: Fleet
+) -> None:
+    fleet.broker.is_away = True
+    device_id = create(client)
+
+    fleet.broker.is_away = False
+    assert fleet.ends(device_id) == "COMPLETED"
+
+
+def test_while_the_database_is_away_nothing_is_accepted_nor_its_place_told(fleet: Fleet) -> None:
+    away = connect("postgresql://postgres:s3cret@127.0.0.1:1/none")
+    engine = Engine(database=away, sagas=[creation, deletion], publisher=fleet.broker)
+    with served(create_app(engine, api_key=KEY)) as address, calling(address, KEY) as client:
+        answers = [
+            client.post("/api/devices", json=ASKED),
+            *(ask(f"/api/devices/{uuid4()}") for ask in (client.get, client.delete)),
+            client.get("/api/users/user/quota"),
+        ]
+    for answer in answers:
+        assert_problem(answer, 503)
+        assert answer.headers["retry-after"]
+        assert not any(secret in answer.text for secret in ("s3cret", "postgres", "127.0.0.1"))
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_an_idempotency_key_has_its_bounds(client: Client, fleet: Fleet, key: str) -> None:
+    device, headers = fleet.created(), {"Idempotency-Key": key}
+
+    for answer in (
+        client.post("/api/devices", json=ASKED, headers=headers),
+        client.delete(f"/api/devices/{device}", headers=headers),
+    ):
+        assert_problem(answer, 422, "Idempotency-Key")
+    assert fleet.wrong(device) == []
+
+
+def test_the_same_key_is_the_same_deletion_also_when_the_device_is_gone(
+    client: Client, fleet: Fleet
+) -> None:
+    one, other = (f"/api/devices/{fleet.created()}" for _ in range(2))
+    key = {"Idempotency-Key": "one"}
+    first = client.delete(one, headers=key).json()
+    assert fleet.ends(UUID(first["sagaId"])) == "COMPLETED"
+
+    again = client.delete(one, headers=key)
+
+    assert (again.status_code, again.json()) == (202, first | {"device": None})
+    assert_problem(client.delete(other, headers=key), 422, "Idempotency-Key")
+    assert client.get(other).json()["status"] == "idle"
 
 
 def test_a_quota_tells_what_is_taken_of_it(client: Client, fleet: Fleet) -> None:
