@@ -24,6 +24,22 @@ GONE = {
 }
 
 
+def test_a_device_is_stopped_before_it_is_removed_and_then_told_as_deleted(
+    fleet: Fleet, dock: Dock
+) -> None:
+    device = fleet.created()
+    deleting = fleet.delete(device)
+    record = "SELECT status, adb_address, adb_port FROM devices"
+
+    fleet.reaches(deleting, "remove_container")
+    assert dock.the(device).state == "exited"
+    assert fleet.ask(record)[0].status == "idle"
+    fleet.reaches(deleting, "release_quota")
+    assert dock.bearing(device) == []
+    assert fleet.ask(record) == [("deleted", None, None)]
+    assert fleet.ends(deleting) == "COMPLETED"
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("gone", GONE)
 def test_a_device_of_which_something_is_gone_already_is_deleted(
