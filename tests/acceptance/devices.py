@@ -1,6 +1,7 @@
 """A world that creates and deletes devices, on a simulated host that fails as it is told."""
 
 import itertools
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,18 +31,25 @@ CHECK, CREATE, RECORD, INITIALIZE, USE = (step.name for step in creation.steps)
 STOP, REMOVE, PORTS, QUOTA, FORGET = (step.name for step in deletion.steps)
 USER = "a user"
 ROOM = 10_000
+_PORTS = 300
 
 _NOT_HERE = ("WECHATPAY_", "ALIPAY_", "OBJECT_STORE_")
 _QUICK = {
     **QUICK,
     "DEVICE_FIRST_RETRY_SECONDS": "0.2",
     "DEVICE_CALL_TIMEOUT_SECONDS": "10",
-    "DEVICE_BOOT_SECONDS": "6",
+    "DEVICE_BOOT_SECONDS": "10",
     "DEVICE_POLL_SECONDS": "0.5",
     "DEVICE_TIDY_SECONDS": "0.5",
     "SWEEP_SECONDS": "1000",
     "SAGA_SECOND_LOOKS_SECONDS": "[86400]",
 }
+
+
+def _some_ports() -> str:
+    """A few hundred that no other world is likely to have, below those that the system gives."""
+    first = random.randrange(7000, 19_000, _PORTS)
+    return f"{first}-{first + _PORTS - 1}"
 
 
 @dataclass
@@ -50,6 +58,8 @@ class DeviceWorld(HoldingWorld):
 
     settings: Mapping[str, str] = field(default_factory=lambda: _QUICK)
     main: str = "worker1"
+    # Of this world alone: else another one's device might have the port of a host that is away.
+    ports: str = field(default_factory=_some_ports)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,7 +90,7 @@ class DeviceWorld(HoldingWorld):
             for name, value in super().environment.items()
             if not name.startswith(_NOT_HERE)
         }
-        return {**kept, "DEVICE_HOST_URL": self.host.url}
+        return {**kept, "DEVICE_HOST_URL": self.host.url, "DEVICE_PORTS": self.ports}
 
     def close(self) -> None:
         super().close()

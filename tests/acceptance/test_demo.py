@@ -134,7 +134,9 @@ def test_the_doctor_finds_a_whole_stack_well(
     well = diagnosis()
 
     assert well["ok"]
-    assert [check for check in well["checks"] if check["level"] != "ok"] == []
+    # This world has no devices, and doctor says what that means.
+    unset = [check["name"] for check in well["checks"] if check["level"] != "ok"]
+    assert unset == ["container host"]
     world.kill("worker1")
     unwell = diagnosis()
     assert [check["name"] for check in unwell["checks"] if not check["ok"]] == ["lanes"]

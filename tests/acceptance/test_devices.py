@@ -181,7 +181,7 @@ BAD_LUCK: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "started, and not said so": ("COMPLETED", "", [wrong("start", "error_after")]),
     "away for good": ("COMPENSATED", "does not answer", [wrong("create", "down", times=9)]),
     "its port is in use": ("COMPLETED", "", [wrong("start", "port_taken", times=3)]),
-    "every port is": ("COMPENSATED", "ports", [wrong("start", "port_taken", times=999)]),
+    "every port is": ("COMPENSATED", "in use", [wrong("start", "port_taken", times=999)]),
     "it cannot be removed at first": (
         "COMPENSATED",
         "does not answer",

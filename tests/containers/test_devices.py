@@ -61,7 +61,7 @@ class RealWorld(DeviceWorld):
     """A world of devices on a real engine."""
 
     image: str = ""
-    ports: range = field(default_factory=lambda: range(0))
+    few_ports: range = field(default_factory=lambda: range(0))
 
     def new_host(self) -> Any:
         return RealHost(
@@ -70,7 +70,7 @@ class RealWorld(DeviceWorld):
 
     @property
     def environment(self) -> dict[str, str]:
-        ports = f"{self.ports[0]}-{self.ports[-1]}"
+        ports = f"{self.few_ports[0]}-{self.few_ports[-1]}"
         # A container host of this machine may hold no memory that a device asks for.
         few = {"DEVICE_LIMITS": "false", "DEVICE_IMAGE": self.image, "DEVICE_PORTS": ports}
         return {**super().environment, **few}
@@ -102,7 +102,7 @@ def world(
         postgres=None,
         database_url=new_database(),
         image=image,
-        ports=range(first, first + PORTS),
+        few_ports=range(first, first + PORTS),
     )
     try:
         yield world.start(concurrency=SLOTS)
@@ -181,7 +181,7 @@ def test_a_container_that_somebody_takes_away_while_it_boots_ends_compensated(
 
 def test_ports_that_others_have_are_passed_over_until_none_is_left(world: RealWorld) -> None:
     with ExitStack() as others:
-        for port in world.ports[:4]:
+        for port in world.few_ports[:4]:
             other = others.enter_context(socket.socket())
             other.bind(("127.0.0.1", port))
             other.listen()
