@@ -64,7 +64,7 @@ def router(engine: Engine) -> APIRouter:
     def show_device(device_id: Annotated[str, Path(alias="id")]) -> DeviceView:
         """A device as it is now; ``creating`` until its saga is COMPLETED."""
         with Session(engine.database) as session:
-            found = find_device(session, device_id) if readable(device_id) else None
+            found = find_device(session, device_id)
         if found is None:
             raise DeviceNotFound(shown(device_id))
         return found
