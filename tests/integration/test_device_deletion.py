@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.orm import Session
 
 from gateways.devices import HostAway
 from saga import BusinessKeyTaken
 from tests.integration.dock import Dock, fails, lost
 from tests.integration.fleet import Fleet
 from tests.integration.test_device_creation import stranger
-from workflows.device_creation import DeviceNotFound
+from workflows.device_creation import DeviceNotFound, find_device
 
 pytest_plugins = ["tests.integration.docked"]
 pytestmark = pytest.mark.integration
@@ -34,6 +35,8 @@ def test_a_device_is_stopped_before_it_is_removed_and_then_told_as_deleted(
     fleet.reaches(deleting, "remove_container")
     assert dock.the(device).state == "exited"
     assert fleet.ask(record)[0].status == "idle"
+    with Session(fleet.database) as session:
+        assert find_device(session, str(deleting)) is None, "that is no device's id"
     fleet.reaches(deleting, "release_quota")
     assert dock.bearing(device) == []
     assert fleet.ask(record) == [("deleted", None, None)]

@@ -42,6 +42,7 @@ def test_twenty_ports_are_tried_at_once_and_more_later(fleet: Fleet, dock: Dock)
     fleet.deliver()
 
     assert (dock.calls.count("create"), len(blocked(fleet))) == (20, 20)
+    assert blocked(fleet) != set(settings.device_port_range[:20]), "any, and not the lowest"
     assert [box.state for box in dock.boxes.values()] == ["created"], (
         "each was removed but the last"
     )

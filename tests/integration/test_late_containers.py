@@ -37,6 +37,25 @@ def test_one_that_cannot_be_removed_keeps_no_other_one(late: LateContainers, doc
     assert late.scan() == 1
 
 
+def test_one_that_a_person_made_a_record_of_is_no_more_late(
+    late: LateContainers, fleet: Fleet, dock: Dock
+) -> None:
+    kept, _ = dock.boxes.values()
+    fleet.execute(
+        """INSERT INTO devices (id, user_id, name, cpu, memory_mb, storage_mb, width, height, dpi,
+               android_version, status, container_name, container_id)
+           VALUES (:id, 'user', 'kept', 1, 1, 1, 1, 1, 1, 11, 'idle', :name, :container)""",
+        {
+            "id": kept.wanted.labels["cloudphone.saga"],
+            "name": kept.wanted.name,
+            "container": kept.id,
+        },
+    )
+
+    assert late.run() == 1
+    assert list(dock.boxes) == [kept.id]
+
+
 def test_a_pass_ends_when_its_time_is_over(late: LateContainers, dock: Dock) -> None:
     assert late.run(within=timedelta(0)) == 0
     assert len(dock.boxes) == 2
