@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from gateways.devices import PortTaken
 from settings import settings
+from tasks import device_ports
 from tests.integration.dock import Dock, fails
 from tests.integration.fleet import Fleet
 
@@ -104,3 +106,19 @@ def test_a_host_that_finds_out_later_that_the_port_is_taken_costs_no_device(
 
     assert fleet.ends(device) == "COMPLETED"
     assert fleet.wrong(device) == []
+
+
+def test_a_clash_that_is_told_late_takes_no_port_from_the_device_that_has_it_by_now(
+    fleet: Fleet,
+) -> None:
+    gone, device = fleet.create(), fleet.create()
+    fleet.reaches(gone, "create_container")
+    fleet.reaches(device, "create_container")
+    port = fleet.port(device)
+    assert port is not None
+
+    with Session(fleet.database) as session, session.begin():
+        device_ports.replace(session, str(gone), port, settings.device_port_range)
+
+    assert fleet.port(device) == port
+    assert blocked(fleet) == set()

@@ -20,6 +20,7 @@ from tasks.device_ports import NoPortLeft
 from tests.integration.dock import Dock
 from tests.integration.fleet import Fleet
 from tests.integration.wires import until
+from workflows import DeviceInput, request_device
 from workflows.device_creation import NotInQuota, UserUnknown
 
 pytest_plugins = ["tests.integration.docked"]
@@ -55,6 +56,21 @@ def test_what_a_quota_does_not_allow_is_not_begun(
 
     assert (dock.calls, fleet.wrong()) == ([], [])
     assert fleet.ask("SELECT 1 FROM saga_state") == []
+
+
+def test_who_asks_again_with_the_same_key_gets_the_same_saga_though_nothing_is_left(
+    fleet: Fleet,
+) -> None:
+    fleet.user("poor", devices=1)
+    asked = DeviceInput(user_id="poor", name="phone")
+    sagas = []
+    for _ in range(2):
+        with Session(fleet.database) as session, session.begin():
+            sagas.append(request_device(fleet.engine, session, asked, "one").saga_id)
+        fleet.work_off()
+
+    assert sagas[0] == sagas[1]
+    assert fleet.wrong(sagas[0]) == []
 
 
 def test_who_has_no_quota_has_no_device(fleet: Fleet) -> None:
