@@ -73,6 +73,13 @@ def test_who_asks_again_with_the_same_key_gets_the_same_saga_though_nothing_is_l
     assert fleet.wrong(sagas[0]) == []
 
 
+def test_what_one_user_takes_is_not_taken_of_anothers_quota(fleet: Fleet) -> None:
+    for user in ("one", "two"):
+        fleet.user(user, devices=1)
+
+    assert fleet.wrong(fleet.created("one"), fleet.created("two")) == []
+
+
 def test_who_has_no_quota_has_no_device(fleet: Fleet) -> None:
     with pytest.raises(UserUnknown):
         fleet.create("nobody")
