@@ -118,7 +118,8 @@ def test_a_clash_that_is_told_late_takes_no_port_from_the_device_that_has_it_by_
     assert port is not None
 
     with Session(fleet.database) as session, session.begin():
+        device_ports.release(session, str(gone))
         device_ports.replace(session, str(gone), port, settings.device_port_range)
 
-    assert fleet.port(device) == port
+    assert (fleet.port(gone), fleet.port(device)) == (None, port)
     assert blocked(fleet) == set()

@@ -59,6 +59,24 @@ DEVICES = (
             "test_a_worker_that_saw_a_clash_and_froze_leaves_the_container_that_another_one_started",
         ),
     ),
+    _ports(
+        name="a late clash takes away the port that another device has by now",
+        before="DevicePort.device_id == device_id,\n            DevicePort.is_settled",
+        after="DevicePort.is_settled",
+        killed_by=tests(
+            "integration/test_device_ports",
+            "test_a_clash_that_is_told_late_takes_no_port_from_the_device_that_has_it_by_now",
+        ),
+    ),
+    _container(
+        name="a refusal after a clash is taken for the word that there is no container",
+        before="with _halfway() if turn else nullcontext():",
+        after="with nullcontext():",
+        killed_by=tests(
+            _CREATION,
+            "test_a_refusal_after_a_clash_does_not_hide_the_container_that_clashed",
+        ),
+    ),
     _container(
         name="a container whose port went to somebody else is used",
         guard="port",
