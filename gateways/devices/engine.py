@@ -29,7 +29,7 @@ _MOST_GRACE_SECONDS = 5
 
 
 class DockerHost:
-    """A Docker Engine. Each request has to end within ``timeout``, one that stops something, too.
+    """A Docker Engine. No request waits longer than ``timeout`` for it to say something.
 
     Safe to create before a fork: it connects when it is first used.
     """
