@@ -1,15 +1,24 @@
 """The only reader of the environment. Every name is listed in docs/reference/settings.md."""
 
+import ipaddress
+import math
+import re
 import sys
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from saga.timing import Timing
 
 _LAST_PORT = 65_535
+# Far beyond what anybody means, and still far from what dates and timers cannot hold.
+_LONGEST_SECONDS = 365 * 86_400
+
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 class Settings(BaseSettings):
@@ -78,7 +87,7 @@ class Settings(BaseSettings):
     device_host_certs: str | None = None
     device_bind_address: str = "127.0.0.1"
     device_adb_address: str = "127.0.0.1"
-    device_ports: str = Field("5555-6554", pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")
+    device_ports: str = "5555-6554"
     device_image: str = "celery-sagas-device"
     device_privileged: bool = False
     device_limits: bool = True
@@ -116,10 +125,42 @@ class Settings(BaseSettings):
     def object_link(self) -> timedelta:
         return timedelta(seconds=self.object_link_seconds)
 
+    @field_validator("*")
+    @classmethod
+    def _is_no_eternity(cls, given: Any, info: ValidationInfo) -> Any:
+        if (info.field_name or "").endswith("_seconds") and given is not None:
+            for seconds in given if isinstance(given, list) else [given]:
+                if math.isnan(seconds) or seconds > _LONGEST_SECONDS:
+                    raise ValueError(f"must be at most {_LONGEST_SECONDS} (a year)")
+        return given
+
+    @field_validator("device_bind_address")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ValueError("must be an IP address, such as 127.0.0.1") from None
+        return address
+
+    @field_validator("device_adb_address")
+    @classmethod
+    def _is_a_host(cls, host: str) -> str:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            if not _HOST_NAME.fullmatch(host):
+                raise ValueError(
+                    "must be a host's name or IP address alone, such as 127.0.0.1: each device has "
+                    "a port of its own"
+                ) from None
+        return host
+
     @field_validator("device_ports")
     @classmethod
     def _is_a_range(cls, ports: str) -> str:
-        first, last = map(int, ports.split("-"))
+        two = _RANGE.fullmatch(ports)
+        first, last = map(int, two.groups()) if two else (0, 0)
         if not 0 < first <= last <= _LAST_PORT:
             raise ValueError(f"must be a range of ports, such as 5555-6554, up to {_LAST_PORT}")
         return ports
