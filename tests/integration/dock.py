@@ -9,6 +9,9 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID, uuid4
 
+import pytest
+from sqlalchemy import Engine as Database
+
 from gateways.devices import (
     MANAGED,
     SAGA,
@@ -284,3 +287,11 @@ class Handset:
         self._devices.ran.append((self._name, command))
         self._devices.boot = command not in self._devices.reboots
         return ""
+
+
+def open_doors(database: Database, dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the steps of devices find this dock and this database."""
+    monkeypatch.setattr("tasks.device_creation.container_host", lambda: dock)
+    monkeypatch.setattr("tasks.device_deletion.container_host", lambda: dock)
+    monkeypatch.setattr("tasks.device_creation.adb", dock.devices.at)
+    monkeypatch.setattr("tasks.device_container.database", lambda: database)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine as Database
 
 from saga import connect
 from settings import settings
-from tests.integration.dock import Dock
+from tests.integration.dock import Dock, open_doors
 from tests.integration.fleet import Fleet
 
 
@@ -31,14 +31,6 @@ def fleet(fleet_database: Database, dock: Dock) -> Fleet:
     fleet = Fleet(fleet_database, dock)
     fleet.user()
     return fleet
-
-
-def open_doors(database: Database, dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the steps of devices find this dock and this database."""
-    monkeypatch.setattr("tasks.device_creation.container_host", lambda: dock)
-    monkeypatch.setattr("tasks.device_deletion.container_host", lambda: dock)
-    monkeypatch.setattr("tasks.device_creation.adb", dock.devices.at)
-    monkeypatch.setattr("tasks.device_container.database", lambda: database)
 
 
 @pytest.fixture

@@ -31,8 +31,7 @@ from tests.integration.crashes.orders import OrderDesk
 from tests.integration.crashes.refund_histories import REFUNDS
 from tests.integration.crashes.refunds import RefundDesk
 from tests.integration.crashes.sandbox import Sandbox
-from tests.integration.dock import Dock
-from tests.integration.docked import open_doors
+from tests.integration.dock import Dock, open_doors
 
 pytest_plugins = ["tests.integration.merchant"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
