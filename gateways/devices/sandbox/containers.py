@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -17,6 +18,8 @@ from gateways.devices.sandbox.faults import Fault, Kind
 
 _LISTENS_WITHIN_SECONDS = 5
 _LOOK_EVERY_SECONDS = 0.01
+# What the minimal device ends with when it cannot listen.
+_NO_PORT = 1
 # As an engine says it: the shell's code for what was ended by SIGTERM.
 _STOPPED = 143
 
@@ -241,8 +244,9 @@ async def _listening(process: subprocess.Popen[bytes], record: Record) -> None:
             return
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
     process.kill()
-    process.wait()
-    raise PortInUse
+    # What ends with another code had the port, and ended at once.
+    if process.wait() in {_NO_PORT, -signal.SIGKILL}:
+        raise PortInUse
 
 
 def environment_of(words: list[str]) -> dict[str, str]:
