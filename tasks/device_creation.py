@@ -139,6 +139,8 @@ def initialize_device(state: DeviceState, key: IdempotencyKey) -> DeviceState | 
                 device.run(_filled_in(command, state.specification))
             if not device.is_booted():
                 return _boots_on(state, "it boots again")
+        # Where its container has ended, somebody else's device may have its port, and answer.
+        _see_that_it_runs(state)
     except AdbLocked as locked:
         raise Refused(str(locked), code="ADB_LOCKED") from locked
     except (AdbAway, AdbNonsense) as error:
@@ -152,6 +154,18 @@ def _filled_in(command: str, asked: Specification) -> str:
 
 def _boots_on(state: DeviceState, why: str) -> PollAgain:
     """Look again in a while; Refused where its container has ended, or its time to boot has."""
+    _see_that_it_runs(state)
+    assert state.started_at is not None, "create_container gave it"
+    longest = timedelta(seconds=settings.device_boot_seconds)
+    if datetime.now(UTC) - state.started_at > longest:
+        raise Refused(
+            f"it did not boot within {longest.total_seconds():g} s: {why}", code="NOT_BOOTED"
+        )
+    return PollAgain(after=timedelta(seconds=settings.device_poll_seconds), reason=why)
+
+
+def _see_that_it_runs(state: DeviceState) -> None:
+    """Raise Refused where its container has ended."""
     try:
         found = device_container.find(_host(), state.container_name, state.device_id)
     except HostAway as away:
@@ -161,17 +175,8 @@ def _boots_on(state: DeviceState, why: str) -> PollAgain:
     if found is None:
         raise Refused("its container is gone", code="CONTAINER_GONE")
     if found.state != "running":
-        raise Refused(
-            f"its container is {found.state}, with exit code {found.exit_code}",
-            code="CONTAINER_ENDED",
-        )
-    assert state.started_at is not None, "create_container gave it"
-    longest = timedelta(seconds=settings.device_boot_seconds)
-    if datetime.now(UTC) - state.started_at > longest:
-        raise Refused(
-            f"it did not boot within {longest.total_seconds():g} s: {why}", code="NOT_BOOTED"
-        )
-    return PollAgain(after=timedelta(seconds=settings.device_poll_seconds), reason=why)
+        code = "" if found.exit_code is None else f", with exit code {found.exit_code}"
+        raise Refused(f"its container is {found.state}{code}", code="CONTAINER_ENDED")
 
 
 @transactional("device_creation.update_quota_usage")

@@ -1,6 +1,7 @@
 """A device boots and is set up, or is given up, whatever answers at its port."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -126,6 +127,21 @@ def test_a_container_that_is_gone_before_its_device_has_booted_is_given_up(
     assert fleet.ends(device) == "COMPENSATED"
     assert why in fleet.why(device)
     assert fleet.wrong() == []
+
+
+def test_who_answers_in_place_of_a_container_that_ended_is_not_taken_for_its_device(
+    fleet: Fleet, dock: Dock
+) -> None:
+    device = fleet.create()
+    fleet.reaches(device, "initialize_device")
+    ended = dock.the(device)
+    ended.ends(0)
+    # As another installation's device does, which the host gave the port meanwhile.
+    strangers = dock.put(replace(ended.wanted, name="a-stranger", labels={}))
+
+    assert fleet.ends(device) == "COMPENSATED"
+    assert "its container is exited" in fleet.why(device)
+    assert list(dock.boxes.values()) == [strangers]
 
 
 def test_a_saga_whose_time_is_over_while_its_device_boots_leaves_nothing(
