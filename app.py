@@ -104,7 +104,7 @@ def tidy_staging() -> None:
 
 
 def tidy_containers() -> None:
-    """Remove containers that came to light after their saga had gone back."""
+    """Remove containers that came to light when nobody wanted them any more."""
     LateContainers(engine).scan()
 
 

@@ -138,6 +138,35 @@ def test_a_container_that_the_host_finishes_when_its_saga_went_back_is_removed(
     assert fleet.tidy() == 0
 
 
+def test_a_container_that_the_host_finishes_when_its_device_was_deleted_is_removed(
+    fleet: Fleet, dock: Dock
+) -> None:
+    device = begun(fleet, dock)
+    dock.puts_off()
+    fleet.deliver()
+    assert fleet.ends(device) == "COMPLETED"
+    other = fleet.created()
+    deletion = fleet.delete(device)
+    fleet.reaches(deletion, "delete_record")
+    dock.finish()
+    assert fleet.tidy() == 0, "its record is still there"
+
+    assert fleet.ends(deletion) == "COMPLETED"
+
+    assert fleet.tidy() == 1
+    assert fleet.wrong(other) == []
+
+
+def test_the_container_of_a_device_whose_record_is_lost_is_for_a_person(
+    fleet: Fleet, dock: Dock
+) -> None:
+    device = fleet.created()
+    fleet.execute("DELETE FROM devices")
+
+    assert fleet.tidy() == 0
+    assert dock.the(device).state == "running"
+
+
 @pytest.mark.parametrize("rests_as", ["TIMEOUT", "COMPENSATED"])
 def test_a_container_whose_saga_went_back_is_tidied_away(
     fleet: Fleet, dock: Dock, rests_as: str

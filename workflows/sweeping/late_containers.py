@@ -1,7 +1,8 @@
-"""Removes containers that came to light after their saga had gone back.
+"""Removes containers that came to light when nobody wanted them any more.
 
 A host that was slow, or a worker that was frozen, may finish a container when its removal is over
-already. That its saga has gone back stands in our own database, so that nobody has to be asked.
+already: its saga has gone back, or its device was deleted. That stands in our own database, so that
+nobody has to be asked.
 """
 
 import time
@@ -41,7 +42,7 @@ class LateContainers:
     def run(
         self, *, within: timedelta = _WITHIN, timer: Callable[[], float] = time.monotonic
     ) -> int:
-        """Remove those whose saga has gone back, for as long as this; gives how many.
+        """Remove those that nobody wants any more, for as long as this; gives how many.
 
         One that cannot be removed keeps no other one from it, and is told of at the end. Raises
         HostError, NoSuchDoor, AccountFaulty, and what the database raises.
@@ -83,12 +84,19 @@ class LateContainers:
     def _late(self, containers: list[Container]) -> list[Container]:
         owners = {container.id: device_of(container) for container in containers}
         ids = {device for device in owners.values() if device is not None}
+        names = [str(device) for device in ids]
         with Session(self._database) as session, session.begin():
             statuses = ownership.statuses(session, ids)
-            recorded = ownership.devices_on_record(session, [str(device) for device in ids])
-        gone_back = {
+            recorded = ownership.devices_on_record(session, names)
+            deleted = ownership.devices_deleted(session, names)
+        unwanted = {
             device
             for device, status in statuses.items()
-            if status in _WENT_BACK and str(device) not in recorded
+            if str(device) not in recorded
+            and (
+                status in _WENT_BACK
+                # No record alone is not enough: somebody may have lost it.
+                or (status == Status.COMPLETED and str(device) in deleted)
+            )
         }
-        return [container for container in containers if owners[container.id] in gone_back]
+        return [container for container in containers if owners[container.id] in unwanted]

@@ -9,9 +9,17 @@ from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
 from models import Application, ApplicationStatus, Device
+from workflows.device_creation import business_key
+from workflows.device_deletion import deletion
 
 # Of any type and any version of one: whatever it is, it may need what bears its id.
 _STATUSES = text("SELECT saga_id, status FROM saga_state WHERE saga_id = ANY(CAST(:ids AS uuid[]))")
+
+# By the index of keys that nobody holds; a device's key is its deletion's, too.
+_DELETED = text(
+    "SELECT business_key FROM saga_state WHERE business_key = ANY(:keys) AND NOT holds_key"
+    " AND saga_type = :deletion AND status = 'COMPLETED'"
+)
 
 
 def statuses(session: Session, saga_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -69,3 +77,10 @@ def keys_available(session: Session, keys: Sequence[str]) -> frozenset[str]:
 def devices_on_record(session: Session, device_ids: Sequence[str]) -> frozenset[str]:
     """Those of the devices that have a record, whatever its status."""
     return frozenset(session.scalars(select(Device.id).where(Device.id.in_(device_ids))))
+
+
+def devices_deleted(session: Session, device_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the devices whose deletion is COMPLETED."""
+    by_key = {business_key(device_id): device_id for device_id in device_ids}
+    wanted = {"keys": list(by_key), "deletion": deletion.name}
+    return frozenset(by_key[key] for key in session.scalars(_DELETED, wanted))
