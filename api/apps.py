@@ -32,7 +32,8 @@ from gateways.staging import (
 )
 from models import Application, ApplicationStatus, ApplicationView
 from saga import Engine
-from saga.api import answers
+from saga.access import Permission, Principal
+from saga.api import Caller, answers, needs
 from settings import settings
 from tasks.doors import NoSuchDoor, object_store, staging
 from workflows import (
@@ -88,10 +89,11 @@ def router(engine: Engine) -> APIRouter:
         status_code=202,
         response_model=UploadAccepted,
         responses=answers(408, 409, 413, 415, 422),
+        dependencies=[needs(Permission.START)],
         openapi_extra={"requestBody": BODY},
     )
     async def upload_application(
-        request: Request, idempotency_key: IdempotencyKey = None
+        request: Request, principal: Caller, idempotency_key: IdempotencyKey = None
     ) -> UploadAccepted | Response:
         """Upload an APK of at most 200 MB. It is available when its saga is COMPLETED.
 
@@ -104,7 +106,13 @@ def router(engine: Engine) -> APIRouter:
             staged, details = await receive_upload(request, stage, saga_id)
             async with _turn(reading, stage, staged):
                 return await run_in_threadpool(
-                    _start, engine, stage, staged, details, idempotency_key
+                    _start,
+                    engine,
+                    stage,
+                    staged,
+                    details,
+                    principal=principal,
+                    idempotency_key=idempotency_key,
                 )
         except ClientDisconnect:
             log.info("the client went away before its file was whole", saga_id=str(saga_id))
@@ -115,7 +123,7 @@ def router(engine: Engine) -> APIRouter:
             log.exception("file not staged")
             raise _later(_no_room(error)) from None
 
-    @routes.get(f"{PATH}/{{id}}", responses=answers(404))
+    @routes.get(f"{PATH}/{{id}}", responses=answers(404), dependencies=[needs(Permission.READ)])
     def show_application(app_id: Annotated[str, Path(alias="id")]) -> ApplicationView:
         """An application as it is now; ``uploading`` until its saga has come to the pivot."""
         with Session(engine.database) as session:
@@ -132,6 +140,7 @@ def router(engine: Engine) -> APIRouter:
             307: {"description": "The file is there, for a while."},
             **answers(404),
         },
+        dependencies=[needs(Permission.READ)],
     )
     def download_application(app_id: Annotated[str, Path(alias="id")]) -> Response:
         """The APK itself, or where to get it, of an application that is available."""
@@ -163,13 +172,15 @@ def _start(
     stage: Staging,
     staged: Staged,
     details: AppDetails,
+    *,
+    principal: Principal,
     idempotency_key: str | None,
 ) -> UploadAccepted:
     """Start the upload's saga; what is staged for nothing is removed."""
     is_needed = False
     try:
         apk = read_apk(staged.file)
-        with Session(engine.database) as session, session.begin():
+        with Session(engine.database, info=principal.info) as session, session.begin():
             started = request_upload(
                 engine, session, staged, apk, details, idempotency_key=idempotency_key
             )

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from api.ids import readable, shown
 from models import Payment, PaymentView
 from saga import Engine
-from saga.api import ExactRoute, answers
+from saga.access import Permission
+from saga.api import Caller, ExactRoute, answers, needs
 from workflows import PaymentNotFound, RefundInput, RefundTerms, request_refund
 
 IdempotencyKey = Annotated[
@@ -40,10 +41,12 @@ def router(engine: Engine) -> APIRouter:
         "/api/billing/payments/{paymentId}/refund",
         status_code=202,
         responses=answers(404, 409, 413, 422),
+        dependencies=[needs(Permission.START)],
     )
     def refund_payment(
         payment_id: Annotated[str, Path(alias="paymentId")],
         terms: RefundTerms,
+        principal: Caller,
         idempotency_key: IdempotencyKey = None,
     ) -> RefundAccepted:
         """Start a refund. It is done when its saga is COMPLETED.
@@ -55,7 +58,10 @@ def router(engine: Engine) -> APIRouter:
             raise PaymentNotFound(shown(payment_id))
         asked = RefundInput(payment_id=payment_id, amount=terms.amount, reason=terms.reason)
         # Read before the commit, so that a start is one transaction.
-        with Session(engine.database, expire_on_commit=False) as session, session.begin():
+        with (
+            Session(engine.database, expire_on_commit=False, info=principal.info) as session,
+            session.begin(),
+        ):
             started = request_refund(engine, session, asked, idempotency_key)
             payment = session.get_one(Payment, payment_id)
             view = PaymentView.of(payment)

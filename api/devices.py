@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from api.ids import readable, shown
 from models import DeviceView, QuotaView
 from saga import Engine
-from saga.api import ExactRoute, answers
+from saga.access import Permission
+from saga.api import Caller, ExactRoute, answers, needs
 from workflows import (
     DeviceDeletionInput,
     DeviceInput,
@@ -47,20 +48,25 @@ class DeviceAccepted(BaseModel):
 
 def router(engine: Engine) -> APIRouter:
     routes = APIRouter(tags=["devices"], route_class=ExactRoute)
+    starts, reads = [needs(Permission.START)], [needs(Permission.READ)]
 
-    @routes.post("/api/devices", status_code=202, responses=answers(409, 413, 422))
-    def create_device(asked: DeviceInput, idempotency_key: IdempotencyKey = None) -> DeviceAccepted:
+    @routes.post(
+        "/api/devices", status_code=202, responses=answers(409, 413, 422), dependencies=starts
+    )
+    def create_device(
+        asked: DeviceInput, principal: Caller, idempotency_key: IdempotencyKey = None
+    ) -> DeviceAccepted:
         """Create a device. It is ``idle``, and answers adb, when its saga is COMPLETED.
 
         409 when the user's quota does not allow it as it is now. Of several that ask for the last
         one at once, all but one may be accepted, and end COMPENSATED.
         """
-        with Session(engine.database) as session, session.begin():
+        with Session(engine.database, info=principal.info) as session, session.begin():
             started = request_device(engine, session, asked, idempotency_key)
             view = find_device(session, str(started.saga_id))
         return DeviceAccepted(saga_id=str(started.saga_id), device=view)
 
-    @routes.get("/api/devices/{id}", responses=answers(404))
+    @routes.get("/api/devices/{id}", responses=answers(404), dependencies=reads)
     def show_device(device_id: Annotated[str, Path(alias="id")]) -> DeviceView:
         """A device as it is now; ``creating`` until its saga is COMPLETED."""
         with Session(engine.database) as session:
@@ -69,22 +75,26 @@ def router(engine: Engine) -> APIRouter:
             raise DeviceNotFound(shown(device_id))
         return found
 
-    @routes.delete("/api/devices/{id}", status_code=202, responses=answers(404, 409))
+    @routes.delete(
+        "/api/devices/{id}", status_code=202, responses=answers(404, 409), dependencies=starts
+    )
     def delete_device(
-        device_id: Annotated[str, Path(alias="id")], idempotency_key: IdempotencyKey = None
+        device_id: Annotated[str, Path(alias="id")],
+        principal: Caller,
+        idempotency_key: IdempotencyKey = None,
     ) -> DeviceAccepted:
         """Delete a device: it is gone when its saga is COMPLETED; under way already is fine.
 
         409 while it is being created, or when its deletion waits for a person; ``sagaId`` names
         that saga.
         """
-        with Session(engine.database) as session, session.begin():
+        with Session(engine.database, info=principal.info) as session, session.begin():
             asked = _deletion(device_id)
             started = request_deletion(engine, session, asked, idempotency_key)
             view = find_device(session, str(asked.device_id))
         return DeviceAccepted(saga_id=str(started.saga_id), device=view)
 
-    @routes.get("/api/users/{userId}/quota", responses=answers(404))
+    @routes.get("/api/users/{userId}/quota", responses=answers(404), dependencies=reads)
     def show_quota(user_id: Annotated[str, Path(alias="userId")]) -> QuotaView:
         """What a user may have of devices, and what is taken of it."""
         if not readable(user_id):

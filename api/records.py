@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from api.ids import readable, shown
 from models import Order, OrderView, Payment, PaymentView
 from saga import Engine, NotFound
-from saga.api import answers
+from saga.access import Permission
+from saga.api import answers, needs
 from workflows import PaymentNotFound
 
 
@@ -23,8 +24,9 @@ class OrderNotFound(NotFound):
 
 def router(engine: Engine) -> APIRouter:
     routes = APIRouter(tags=["records"])
+    reads = [needs(Permission.READ)]
 
-    @routes.get("/api/payments/{id}", responses=answers(404))
+    @routes.get("/api/payments/{id}", responses=answers(404), dependencies=reads)
     def show_payment(payment_id: Annotated[str, Path(alias="id")]) -> PaymentView:
         """A payment as it is now."""
         with Session(engine.database) as session:
@@ -33,7 +35,7 @@ def router(engine: Engine) -> APIRouter:
                 raise PaymentNotFound(shown(payment_id))
             return PaymentView.of(payment)
 
-    @routes.get("/api/orders/{id}", responses=answers(404))
+    @routes.get("/api/orders/{id}", responses=answers(404), dependencies=reads)
     def show_order(order_id: Annotated[str, Path(alias="id")]) -> OrderView:
         """An order as it is now."""
         with Session(engine.database) as session:

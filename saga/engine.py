@@ -18,6 +18,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from saga import queries, store
+from saga.access import ACTOR
 from saga.call import Call
 from saga.crashpoints import around
 from saga.database import busy, committing
@@ -88,7 +89,8 @@ class Engine:
 
         The same idempotency key with the same state gives the same saga again; or with the same
         ``asked``, where a state is never the same twice. When the broker is away the saga is
-        started all the same, and recovery publishes it. Raises IdempotencyKeyReused,
+        started all the same, and recovery publishes it. ``actor`` is in whose name; else the
+        session's ``info[ACTOR]`` says it. Raises IdempotencyKeyReused,
         BusinessKeyTaken, a StartError when another saga has ``saga_id``, or DefinitionError for a
         saga that this engine was not given.
         """
@@ -97,6 +99,7 @@ class Engine:
         connection = session.connection()
         values = state.model_dump(mode="json")
         digest = _digest((asked or state).model_dump(mode="json"))
+        by = actor or session.info.get(ACTOR)
         while True:
             # Whoever holds a key may come to rest between our two statements: then try again.
             before = self._earlier(connection, saga, digest, idempotency_key, business_key)
@@ -104,7 +107,7 @@ class Engine:
                 return before
             row = store.insert(
                 connection,
-                Record(kind="started", actor=actor, detail={"businessKey": business_key}),
+                Record(kind="started", actor=by, detail={"businessKey": business_key}),
                 saga_id=saga_id or uuid4(),
                 saga_type=saga.name,
                 definition_version=saga.version,

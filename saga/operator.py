@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from saga import queries, store
-from saga.circumstances import Circumstances, plain
+from saga.access import Role
+from saga.access.audit import Audit
+from saga.circumstances import Circumstances
 from saga.database import busy, committing
 from saga.decide import allowed, why_not
 from saga.definition import Saga
@@ -26,12 +27,11 @@ from saga.errors import (
     SagaNotFound,
 )
 from saga.followup import Followup, Publish
-from saga.inputs import is_storable, plain_fault
 from saga.position import Intervened, Intervention, Outcome, Status
 from saga.row import Row
+from saga.signals import Received, receive
+from saga.vouching import LONGEST_EVIDENCE, one_line, vouched_state
 
-LONGEST_REASON = 500
-LONGEST_EVIDENCE = 2_000
 _LONGEST_ACTOR = 100
 
 
@@ -46,17 +46,18 @@ class Acted:
 
 
 class Operator:
-    """Acts on an engine's sagas in the name of ``actor``.
+    """Acts on an engine's sagas in the name of ``actor``, whose key has this ``role``, if any.
 
     Every action takes a ``reason`` and may take the ``version`` that the operator saw; without
     one it acts on the saga as it is. All raise SagaNotFound, MovedSince, NotAllowedNow, SagaBusy,
     BusinessKeyTaken (each with what is allowed), and BadIntervention for an input that can never
-    be right; nothing is written then.
+    be right; nothing is done then. What is done, or refused as things stand, is in the audit.
     """
 
-    def __init__(self, engine: Engine, *, actor: str) -> None:
+    def __init__(self, engine: Engine, *, actor: str, role: Role | None = None) -> None:
         self._engine = engine
-        self._actor = _text("actor", actor, longest=_LONGEST_ACTOR)
+        self._actor = one_line("actor", actor, longest=_LONGEST_ACTOR)
+        self._audit = Audit(database=engine.database, actor=self._actor, role=role)
 
     def retry(self, saga_id: UUID, *, reason: str, version: int | None = None) -> Acted:
         """Try what is in hand now; of a FAILED saga with fresh attempts and fresh time."""
@@ -104,7 +105,7 @@ class Operator:
         saga remembers.
         """
         asked = Intervened(what=Intervention.RESOLVE, step=step, outcome=outcome)
-        evidence = _text("evidence", evidence, longest=LONGEST_EVIDENCE)
+        evidence = one_line("evidence", evidence, longest=LONGEST_EVIDENCE)
         detail = {"outcome": outcome.value, "evidence": evidence}
         return self._act(
             saga_id,
@@ -118,24 +119,62 @@ class Operator:
     def pause_type(self, saga_type: str, *, reason: str, step: str | None = None) -> None:
         """Let nothing be begun for all sagas of a type, or at one step of it. Raises AlreadySo."""
         self._check_type(saga_type, step)
-        said = _text("reason", reason)
-        with committing(self._engine.database) as connection:
-            is_new = store.pause_type(
-                connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
-            )
-        if not is_new:
-            raise AlreadySo(f"{_shown(saga_type, step)} is paused already")
+        said, what = one_line("reason", reason), _shown(saga_type, step)
+        with self._audit.refusals(Intervention.PAUSE, target=what):
+            with committing(self._engine.database) as connection:
+                is_new = store.pause_type(
+                    connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
+                )
+                if is_new:
+                    self._audit.note(connection, Intervention.PAUSE, target=what, why=said)
+            if not is_new:
+                raise AlreadySo(f"{what} is paused already")
 
     def resume_type(self, saga_type: str, *, reason: str, step: str | None = None) -> None:
         """End such a pause; recovery lets its sagas go on. Raises AlreadySo."""
         self._check_type(saga_type, step)
-        said = _text("reason", reason)
-        with committing(self._engine.database) as connection:
-            was = store.resume_type(
-                connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
+        said, what = one_line("reason", reason), _shown(saga_type, step)
+        with self._audit.refusals(Intervention.RESUME, target=what):
+            with committing(self._engine.database) as connection:
+                was = store.resume_type(
+                    connection, saga_type=saga_type, step=step, actor=self._actor, reason=said
+                )
+                if was:
+                    self._audit.note(connection, Intervention.RESUME, target=what, why=said)
+            if not was:
+                raise AlreadySo(f"{what} is not paused")
+
+    def signal(
+        self,
+        saga_id: UUID,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        signal_id: str | None = None,
+    ) -> Received:
+        """Tell a saga something that a step waits for, or will. Raises what Engine.signal raises.
+
+        The same ``signal_id`` is taken once, and audited once.
+        """
+        with (
+            self._audit.refusals("signal", saga_id=saga_id, target=name),
+            busy(saga_id),
+            committing(self._engine.database) as connection,
+        ):
+            received, followup = receive(
+                self._engine.runtime,
+                connection,
+                saga_id,
+                name,
+                payload,
+                signal_id=signal_id,
+                actor=self._actor,
             )
-        if not was:
-            raise AlreadySo(f"{_shown(saga_type, step)} is not paused")
+            if received.is_new:
+                self._audit.note(connection, "signal", saga_id=saga_id, target=name)
+        if isinstance(followup, Publish):
+            self._engine.publish_or_leave(followup.publication)
+        return received
 
     def _check_type(self, saga_type: str, step: str | None) -> None:
         known = [saga for saga in self._engine.registry if saga.name == saga_type]
@@ -156,8 +195,13 @@ class Operator:
         detail: Mapping[str, Any] | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> Acted:
-        said = {"asked": asked.what.value, "because": _text("reason", reason), **(detail or {})}
-        with self._telling(saga_id), committing(self._engine.database) as connection:
+        because = one_line("reason", reason)
+        said = {"asked": asked.what.value, "because": because, **(detail or {})}
+        with (
+            self._audit.refusals(asked.what, saga_id=saga_id, target=asked.step),
+            self._telling(saga_id),
+            committing(self._engine.database) as connection,
+        ):
             row = queries.lock(connection, saga_id)
             if row is None:
                 raise SagaNotFound(saga_id)
@@ -166,12 +210,15 @@ class Operator:
                 timing=self._engine.timing,
                 in_chain=False,
                 actor=self._actor,
-                state=_state(saga, row, asked, state),
+                state=vouched_state(saga, row, asked, state),
                 detail=said,
             )
             followup = self._settle(connection, saga, row, asked, by)
             stands = queries.lock(connection, saga_id)
             assert stands is not None, "its row is locked by us"
+            self._audit.note(
+                connection, asked.what, saga_id=saga_id, target=asked.step, why=because
+            )
         if isinstance(followup, Publish):
             self._engine.publish_or_leave(followup.publication)
         return Acted(
@@ -237,41 +284,3 @@ class Operator:
 
 def _shown(saga_type: str, step: str | None) -> str:
     return saga_type if step is None else step
-
-
-def _text(field: str, text: str, *, longest: int = LONGEST_REASON) -> str:
-    """A person's words in one line, none of them lost: what is too long is refused."""
-    if "\0" in text:
-        raise BadIntervention(field, "must not contain U+0000")
-    if len(text) > longest:
-        raise BadIntervention(field, f"must not be longer than {longest}")
-    line = plain(text, longest=longest)
-    if not line:
-        raise BadIntervention(field, "must say something")
-    return line
-
-
-def _state(
-    saga: Saga[Any], row: Row, asked: Intervened, given: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
-    """What the saga remembers from now on, where a person vouches that its step is done."""
-    is_done = asked.outcome is Outcome.DONE and asked.step == row.step
-    if given is not None and not is_done:
-        raise BadIntervention("state", f"goes with the step in hand, {row.step}, that is done")
-    if not is_done:
-        return None
-    try:
-        state = saga.state.model_validate(row.state)
-        vouched = saga.step(row.step).vouched
-        if vouched is not None:
-            state = vouched(state, row.key)
-        laid_over = {**state.model_dump(mode="json"), **(given or {})}
-        new: Mapping[str, Any] = saga.state.model_validate(laid_over).model_dump(mode="json")
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(["state", *map(str, fault["loc"])])
-        raise BadIntervention(where, plain_fault(fault)) from error
-    if not is_storable(new):
-        what = "U+0000, half a character, NaN or infinity"
-        raise BadIntervention("state", f"must not contain {what}")
-    return new

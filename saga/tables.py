@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -194,6 +195,36 @@ Index(
     unique=True,
     postgresql_where=_p.resumed_at.is_(None) & _p.step.is_not(None),
 )
+
+saga_key = Table(
+    "saga_key",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", _INSTANT),
+    Column("revoked_at", _INSTANT),
+    Column("revoked_by", Text),
+    UniqueConstraint("digest", name="saga_key_digest_key"),
+)
+
+saga_audit = Table(
+    "saga_audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("actor", Text),
+    Column("role", Text),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("saga_id", Uuid),
+    Column("outcome", Text, nullable=False),
+    Column("why", Text),
+)
+Index("saga_audit_by_age", saga_audit.c.at)
 
 saga_pulse = Table(
     "saga_pulse",

@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.routing import Route
 
-from saga.api import health, interventions, pauses, sagas, signals
+from saga.api import audits, health, interventions, pauses, sagas, signals
+from saga.api.caller import permission_of
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
+from saga.api.keyring import Keyring
 from saga.api.problems import Problem, handle_errors
+from saga.api.refusals import Refusals
 from saga.engine import Engine
 
 # The guard asks for the key, on every path; this tells OpenAPI.
@@ -29,10 +33,12 @@ def create_app(
 ) -> FastAPI:
     """An ASGI application with the engine's routes and ``routers``.
 
-    Without an ``api_key`` every protected route answers 401; ``webhooks`` are open, as who calls
+    Keys are those of ``saga.access.keys``; ``api_key`` is one more, an admin's, that needs no
+    database. Each route of ``routers`` says what it ``needs``. ``webhooks`` are open, as who calls
     them proves otherwise who they are; their paths have no parameters. ``large_bodies`` gives how
     many bytes a POST on a path may have, where that is more than usual. ``pending_migrations`` are
-    the application's own, as in SagaApp; ``/readyz`` says no while there are any.
+    the application's own, as in SagaApp; ``/readyz`` says no while there are any. Raises ValueError
+    for a route that does not say what it needs: it would be open to every key.
     """
     app = FastAPI(title=title, separate_input_output_schemas=False)
     webhooks = list(webhooks)
@@ -40,19 +46,29 @@ def create_app(
     called = {route.path for route in routes if isinstance(route, Route)}
     app.add_middleware(
         Guard,
-        api_key=api_key,
+        keyring=Keyring(engine.database, api_key=api_key),
+        refusals=Refusals(engine.database),
+        routes=app.routes,
         open_paths={*health.PATHS, *called},
         large_bodies=large_bodies or {},
     )
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
-    own = (module.router(engine) for module in (sagas, interventions, signals, pauses))
+    own = (module.router(engine) for module in (sagas, interventions, signals, pauses, audits))
     for router in (*own, *routers):
         app.include_router(router, dependencies=[Security(_key)])
+    _check_needs(app)
     for hooks in webhooks:
         app.include_router(hooks)
     _describe_problems(app)
     return app
+
+
+def _check_needs(app: FastAPI) -> None:
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    silent = [route.path for route in routes if permission_of(route) is None]
+    if open_to_all := sorted({*silent} - {*health.PATHS}):
+        raise ValueError(f"say what these need, by needs(Permission.…): {', '.join(open_to_all)}")
 
 
 def _describe_problems(app: FastAPI) -> None:

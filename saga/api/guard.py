@@ -1,40 +1,55 @@
-"""What every request passes first: the key, the size of its body, and the last net for errors."""
+"""What every request passes first: its key, what it may, its body's size, and the last net."""
 
-import hashlib
-import hmac
-from collections.abc import Collection, Mapping
-from uuid import uuid4
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from uuid import UUID, uuid4
 
 import structlog
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from saga.access import Permission, Principal, granted
+from saga.api.caller import admit, match, permission_of
+from saga.api.keyring import Keyring, NotAdmitted, secret_of
 from saga.api.problems import problem
+from saga.api.refusals import Refusals
+from saga.database import is_away
 
 log = structlog.get_logger("saga")
 
 LARGEST_BODY = 1_000_000
 
+_LONGEST_PATH = 200
+_LATER = {"Retry-After": "2"}
+
 
 class Guard:
-    """Asks for the key, everywhere but on the open paths; without a key set, nobody gets in.
+    """Asks for a key, everywhere but on the open paths, and for what its role may do there.
 
-    Bodies over ``LARGEST_BODY`` bytes are refused, announced or not; a POST on a path of
-    ``large_bodies`` may have as many as that says. An error that nobody expected
-    is logged under the request's id and told without any of it.
+    All of it before the body is read. Bodies over ``LARGEST_BODY`` bytes are refused, announced or
+    not; a POST on a path of ``large_bodies`` may have as many as that says. An error that nobody
+    expected is logged under the request's id and told without any of it.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        api_key: str | None,
+        keyring: Keyring,
+        refusals: Refusals,
+        routes: Iterable[BaseRoute],
         open_paths: Collection[str],
         large_bodies: Mapping[str, int],
     ) -> None:
         self._app = app
-        self._key = _digest(api_key) if api_key else None
+        self._keyring = keyring
+        self._refusals = refusals
+        self._routes = routes
         self._open_paths = frozenset(open_paths)
         self._large_bodies = dict(large_bodies)
 
@@ -43,24 +58,62 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if scope["path"] not in self._open_paths and not self._may_enter(headers):
-            await self._refuse(scope, receive, send)
+        if scope["path"] not in self._open_paths and not await self._enters(
+            scope, headers, receive, send
+        ):
             return
         await self._serve(scope, headers, receive, send)
 
-    def _may_enter(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if self._key is None or scheme.lower() != "bearer":
-            return False
-        # Digests are of one length, so that not even the key's length shows in the time taken.
-        return hmac.compare_digest(_digest(given.strip()), self._key)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = "send Authorization: Bearer KEY with a key of this API"
-        if self._key is None:
-            detail = "this API has no key yet and lets nobody in: set SAGA_API_KEY"
-        answer = problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="saga"'})
+    async def _enters(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
+        """Whether the request may go on; else it has been answered."""
+        try:
+            principal = await self._principal(secret_of(headers))
+        except NotAdmitted as refusal:
+            await self._refuse(scope, None, 401, refusal.why)
+            answer = problem(401, refusal.why, headers={"WWW-Authenticate": 'Bearer realm="saga"'})
+        except (DBAPIError, NoConnectionFree) as error:
+            # Nothing was begun: whoever asks again may be let in.
+            detail = "the database is away, and with it the keys; try again"
+            if isinstance(error, DBAPIError) and not is_away(error):
+                log.exception("key not looked up")
+                detail = "the keys cannot be looked up: is the database migrated (saga migrate)?"
+            answer = problem(503, detail, headers=_LATER)
+        else:
+            admit(scope, principal)
+            asked = self._asked(scope)
+            if asked is None or principal.may(asked):
+                return True
+            may = " or ".join(granted(asked))
+            why = f"a key of role {principal.role} may not do this: it takes one of role {may}"
+            await self._refuse(scope, principal, 403, why)
+            answer = problem(403, why)
         await answer(scope, receive, send)
+        return False
+
+    async def _principal(self, secret: str) -> Principal:
+        if (known := self._keyring.of_environment(secret)) is not None:
+            return known
+        return await run_in_threadpool(self._keyring.of_database, secret)
+
+    def _asked(self, scope: Scope) -> Permission | None:
+        """What the route asks. Paths that lead nowhere, and the documents, ask only for a key."""
+        found = match(self._routes, scope)
+        return None if found is None else permission_of(found[0])
+
+    async def _refuse(
+        self, scope: Scope, principal: Principal | None, status: int, why: str
+    ) -> None:
+        found = match(self._routes, scope)
+        path, params = (found[0].path, found[1]) if found else (scope["path"], {})
+        await run_in_threadpool(
+            self._refusals.record,
+            action=f"{scope['method']} {path}"[:_LONGEST_PATH],
+            path=scope["path"][:_LONGEST_PATH],
+            status=status,
+            why=why,
+            principal=principal,
+            saga_id=_saga_id(params),
+        )
 
     async def _serve(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         request_id = uuid4().hex
@@ -113,5 +166,8 @@ def _too_large(most: int) -> HTTPException:
     return HTTPException(413, f"the body may have at most {most} bytes")
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+def _saga_id(params: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(params["sagaId"])
+    except (KeyError, ValueError):
+        return None

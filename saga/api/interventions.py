@@ -6,16 +6,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 
-from saga import views
+from saga import bulk, views
+from saga.access import Permission, Principal
+from saga.api.caller import Caller, needs
 from saga.api.exact import ExactRoute
 from saga.api.problems import answers
 from saga.api.shapes import Asked, PreviewShape, Resolution, SagaShape
 from saga.engine import Engine
 from saga.operator import Operator
 from saga.position import Intervention
-
-# Keys of the API have no names yet.
-ACTOR = "api"
 
 _MEANINGS = {
     Intervention.RETRY: "Try what is in hand now; of a FAILED saga with fresh attempts and time.",
@@ -29,35 +28,29 @@ _MEANINGS = {
 def router(engine: Engine) -> APIRouter:
     """One route an action, each answered with the saga as it is after it."""
     routes = APIRouter(tags=["operators"], route_class=ExactRoute)
-    operator = Operator(engine, actor=ACTOR)
-    actions = {
-        Intervention.RETRY: operator.retry,
-        Intervention.COMPENSATE: operator.compensate,
-        Intervention.CANCEL: operator.cancel,
-        Intervention.PAUSE: operator.pause,
-        Intervention.RESUME: operator.resume,
-    }
 
     @routes.get(
         "/api/sagas/{sagaId}/compensate/preview",
         response_model=PreviewShape,
         responses=answers(404),
+        dependencies=[needs(Permission.SEE)],
     )
     def preview_of_going_back(saga_id: Annotated[str, Path(alias="sagaId")]) -> dict[str, Any]:
         """What would run if the saga were compensated now, or cancelled where it is RUNNING."""
         with engine.database.connect() as connection:
             return views.show_preview(connection, engine.registry, saga_id)
 
-    for what, action in actions.items():
+    for what, meaning in _MEANINGS.items():
         routes.add_api_route(
             f"/api/sagas/{{sagaId}}/{what}",
-            _endpoint(engine, action),
+            _endpoint(engine, what),
             methods=["POST"],
             name=f"{what}_saga",
-            description=_MEANINGS[what],
+            description=meaning,
             status_code=202,
             response_model=SagaShape,
             responses=answers(404, 409, 413, 422),
+            dependencies=[needs(Permission.ACT)],
         )
 
     @routes.post(
@@ -65,13 +58,14 @@ def router(engine: Engine) -> APIRouter:
         status_code=202,
         response_model=SagaShape,
         responses=answers(404, 409, 413, 422),
+        dependencies=[needs(Permission.ACT)],
     )
     def resolve_saga(
-        saga_id: Annotated[str, Path(alias="sagaId")], asked: Resolution
+        saga_id: Annotated[str, Path(alias="sagaId")], asked: Resolution, principal: Caller
     ) -> dict[str, Any]:
         """Write down what a person found out about a FAILED saga's step, or about all of it."""
         key = views.identified(saga_id)
-        operator.resolve(
+        operator_of(engine, principal).resolve(
             key,
             outcome=asked.outcome,
             evidence=asked.evidence,
@@ -85,10 +79,18 @@ def router(engine: Engine) -> APIRouter:
     return routes
 
 
-def _endpoint(engine: Engine, action: Callable[..., object]) -> Callable[..., dict[str, Any]]:
-    def act(saga_id: Annotated[str, Path(alias="sagaId")], asked: Asked) -> dict[str, Any]:
+def operator_of(engine: Engine, principal: Principal) -> Operator:
+    """Who acts for the one that calls."""
+    return Operator(engine, actor=principal.name, role=principal.role)
+
+
+def _endpoint(engine: Engine, what: Intervention) -> Callable[..., dict[str, Any]]:
+    def act(
+        saga_id: Annotated[str, Path(alias="sagaId")], asked: Asked, principal: Caller
+    ) -> dict[str, Any]:
         key = views.identified(saga_id)
-        action(key, reason=asked.reason, version=asked.version)
+        does = bulk.act(operator_of(engine, principal), what, reason=asked.reason)
+        does(key, asked.version)
         return _told(engine, key)
 
     return act

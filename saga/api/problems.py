@@ -73,7 +73,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
-        for status in sorted({401, 500, 503, *statuses})
+        for status in sorted({401, 403, 500, 503, *statuses})
     }
 
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from saga import lists, views
+from saga.access import Permission
+from saga.api.caller import needs
 from saga.api.problems import answers
 from saga.api.shapes import SagaDetail, SagaPage
 from saga.engine import Engine
@@ -67,7 +69,7 @@ def router(engine: Engine) -> APIRouter:
         "/api/sagas",
         response_model=SagaPage,
         responses=answers(422),
-        dependencies=[Depends(_only_known)],
+        dependencies=[needs(Permission.SEE), Depends(_only_known)],
     )
     def list_sagas(wanted: Annotated[Filter, Depends(_filter)]) -> dict[str, Any]:
         """Sagas by pages, newest first.
@@ -77,7 +79,12 @@ def router(engine: Engine) -> APIRouter:
         with engine.database.connect() as connection:
             return lists.list_sagas(connection, wanted)
 
-    @routes.get("/api/sagas/{sagaId}", response_model=SagaDetail, responses=answers(404))
+    @routes.get(
+        "/api/sagas/{sagaId}",
+        response_model=SagaDetail,
+        responses=answers(404),
+        dependencies=[needs(Permission.SEE)],
+    )
     def show_saga(saga_id: Annotated[str, Path(alias="sagaId")]) -> dict[str, Any]:
         """One saga with its steps and all that happened to it."""
         with engine.database.connect() as connection:

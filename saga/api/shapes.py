@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from pydantic.alias_generators import to_camel
 
+from saga import access
 from saga.definition import Role
-from saga.operator import LONGEST_EVIDENCE, LONGEST_REASON
 from saga.position import Intervention, Outcome, Status
 from saga.task import Effect
+from saga.vouching import LONGEST_EVIDENCE, LONGEST_REASON
 
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -86,6 +87,22 @@ class SagaDetail(Shape):
     events: list[EventShape]
     allowed_actions: Annotated[list[Intervention], Field(description="What may be done to it.")]
     why: Annotated[str, Field(description="Where the saga stands and what would happen next.")]
+
+
+class AuditEntry(Shape):
+    at: Instant
+    actor: Annotated[str | None, Field(description="A key's name or a login name.")]
+    role: access.Role | None
+    action: str
+    target: Annotated[str | None, Field(description="A saga type, a step, a key, a path.")]
+    saga_id: str | None
+    outcome: Literal["done", "refused"]
+    why: str | None
+
+
+class AuditPage(Shape):
+    items: list[AuditEntry]
+    next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
 
 
 class RunShape(Shape):

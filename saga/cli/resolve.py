@@ -14,9 +14,10 @@ from saga.cli.options import Signed, spread
 from saga.cli.steps import whole
 from saga.engine import Engine
 from saga.errors import SagaNotFound
-from saga.operator import LONGEST_REASON, Operator
+from saga.operator import Operator
 from saga.position import Outcome
 from saga.views import identified
+from saga.vouching import LONGEST_REASON
 
 
 def register(root: typer.Typer) -> None:

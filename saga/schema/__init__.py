@@ -6,9 +6,9 @@ Django migrations. Steps are only ever added; ``saga.tables`` says where they le
 
 from sqlalchemy import Connection
 
-from saga.schema import step_1, step_2, step_3
+from saga.schema import step_1, step_2, step_3, step_4
 
-_STEPS = (step_1.SQL, step_2.SQL, step_3.SQL)
+_STEPS = (step_1.SQL, step_2.SQL, step_3.SQL, step_4.SQL)
 
 LATEST = len(_STEPS)
 

@@ -1,0 +1,70 @@
+"""Whose key a request carries."""
+
+import hmac
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import Headers
+
+from saga.access import Principal, Role, keys
+from saga.database import is_away
+
+# In whose name the key of the environment acts.
+_OF_ENVIRONMENT = Principal(name="api", role=Role.ADMIN)
+
+_SEND_ONE = "send Authorization: Bearer KEY with a key of this API (saga keys create makes one)"
+
+
+class NotAdmitted(Exception):
+    """The request carries no good key; ``why`` says what to do."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class Keyring:
+    """Knows whose keys there are: those of the database, and an admin's of the environment."""
+
+    def __init__(self, database: Database, *, api_key: str | None) -> None:
+        # One statement that stands alone: without BEGIN and ROLLBACK around it.
+        self._database = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._api_key = keys.digest(api_key) if api_key else None
+
+    def of_environment(self, secret: str) -> Principal | None:
+        """Whose key this is, if it is the environment's: that needs no database."""
+        # Digests are of one length, so that not even the key's length shows in the time taken.
+        if self._api_key and hmac.compare_digest(keys.digest(secret), self._api_key):
+            return _OF_ENVIRONMENT
+        return None
+
+    def of_database(self, secret: str) -> Principal:
+        """Whose key this is. Blocks. Raises NotAdmitted, or what a database that is away raises."""
+        key = self._find(secret)
+        if key is None:
+            raise NotAdmitted(f"this key is not known: {_SEND_ONE}")
+        if key.why_not is not None:
+            raise NotAdmitted(f"{key.why_not}: ask for a new one (saga keys create makes one)")
+        return key.principal
+
+    def _find(self, secret: str) -> keys.Key | None:
+        for is_last in (False, True):
+            try:
+                with self._database.connect() as connection:
+                    return keys.find(connection, secret)
+            except DBAPIError as error:
+                # A connection that a restart of the server left behind is found out by its use.
+                if is_last or not is_away(error):
+                    raise
+        raise AssertionError("unreachable")
+
+
+def secret_of(headers: Headers) -> str:
+    """The key that the request carries. Raises NotAdmitted."""
+    given = headers.getlist("authorization")
+    if len(given) > 1:
+        raise NotAdmitted("send one Authorization header, not several")
+    scheme, _, secret = (given[0] if given else "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise NotAdmitted(_SEND_ONE)
+    return secret.strip()
