@@ -16,6 +16,7 @@ from benchmarks.counts import count
 from benchmarks.latency import start_latency
 from benchmarks.lists import measure_lists
 from benchmarks.machine import machine, versions
+from benchmarks.over_http import measure_http
 from benchmarks.scan import scan
 from benchmarks.servers import PROJECT, BenchmarkError, Servers
 from benchmarks.takeover import take_over
@@ -33,6 +34,7 @@ class Sizes:
     repetitions: int = 5
     counted: int = 50
     start_seconds: int = 15
+    http_seconds: int = 20
     take_overs: int = 5
     finished: int = 1_000_000
     open_sagas: int = 10_000
@@ -47,6 +49,7 @@ QUICK = Sizes(
     repetitions=1,
     counted=10,
     start_seconds=2,
+    http_seconds=1,
     take_overs=1,
     finished=20_000,
     open_sagas=1_000,
@@ -77,6 +80,9 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
             flow.stop()
         start = start_latency(servers, seconds=sizes.start_seconds)
         say(f"start: {start['p50Ms']} ms, 99 % within {start['p99Ms']} ms")
+        over_http = measure_http(servers, seconds=sizes.http_seconds)
+        inside = over_http["workersStopped"]["inside"]
+        say(f"start over HTTP: {inside['p50Ms']} ms, 99 % within {inside['p99Ms']} ms")
         scanned = scan(servers, finished=sizes.finished)
         say(f"scan: {scanned['scanMs']} ms")
         listed = measure_lists(
@@ -93,6 +99,7 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
         return results.assemble(
             repetitions=found,
             start=start,
+            http=over_http,
             counts=counts,
             take_over=taken,
             scan=scanned,

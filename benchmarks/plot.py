@@ -70,13 +70,19 @@ def _cpu(axes: Axes, results: Results) -> None:
 
 
 def _start(axes: Axes, results: Results) -> None:
-    start = results["start"]
-    axes.plot(start["quantilesMs"][:100], range(100), color=_COLOURS["chained"])
-    for name, share in (("p50Ms", 50), ("p99Ms", 99)):
-        axes.scatter([start[name]], [share], color=_COLOURS["chained"], zorder=3)
-        label = f"{share} %: {start[name]:.1f} ms"
-        axes.annotate(label, (start[name], share), (8, -12), ha="left", textcoords=_POINTS)
-    axes.set_xlim(0, start["p99Ms"] * 1.6)
+    start, http = results["start"], results["http"]["workersStopped"]
+    drawn = (
+        ("in Python", _COLOURS["chained"], start["quantilesMs"], start),
+        ("over HTTP", _STACK["postgres"], http["quantilesMs"], http["inside"]),
+    )
+    for said, colour, quantiles, found in drawn:
+        axes.plot(quantiles[:100], range(100), color=colour, label=said)
+        for name, share in (("p50Ms", 50), ("p99Ms", 99)):
+            axes.scatter([found[name]], [share], color=colour, zorder=3)
+            label = f"{share} %: {found[name]:.1f} ms"
+            axes.annotate(label, (found[name], share), (8, -12), ha="left", textcoords=_POINTS)
+    axes.set_xlim(0, max(start["p99Ms"], http["inside"]["p99Ms"]) * 1.6)
+    axes.legend(frameon=False, fontsize=8, loc="center right")
     axes.set_ylim(0, 105)
     axes.set_xlabel("milliseconds")
     axes.set_ylabel("% of starts took at most")

@@ -10,6 +10,11 @@ from rich.table import Table
 from benchmarks.results import FLOWS, Results
 
 _NONE = "-"
+_FRONTS = {
+    "a bare route": "bare",
+    "workers stopped": "workersStopped",
+    "workers running": "workersRunning",
+}
 _PROCESSES = ("worker", "recovery", "beat", "postgres", "redis", "sandbox", "producer")
 
 
@@ -43,6 +48,7 @@ def _tables(results: Results) -> list[tuple[str, list[list[str]]]]:
         ("CPU seconds per 1,000 refunds, by process", _cpu(results)),
         ("Counted by the servers, per refund", _counts(results)),
         ("Waiting", _waiting(results)),
+        _http(results["http"]),
         _lists(results["lists"]),
         _uploads(results["uploads"]),
     ]
@@ -120,6 +126,39 @@ def _waiting(results: Results) -> list[list[str]]:
             f"{max(take_over['trials']):.1f} s",
         ],
     ]
+
+
+def _http(found: dict[str, Any]) -> tuple[str, list[list[str]]]:
+    budget = found["budgetMs"]
+    title = (
+        f"Refunds started over HTTP, {found['offeredPerSecond']} a second for "
+        f"{found['seconds']} s; workers stopped: 99 % within {budget} ms inside the server"
+    )
+    head = ["", "inside: median", "99 %", "of bare", "worst", "outside: median", "99 %"]
+    rows = [[*head, "CPU ms each", "of a core", "foreign load", "accepted", "found", "budget"]]
+    for said, name in _FRONTS.items():
+        one = found[name]
+        inside, outside = one["inside"], one["outside"]
+        rows.append(
+            [
+                said,
+                f"{inside['p50Ms']:.1f} ms",
+                f"{inside['p99Ms']:.1f} ms",
+                _number(one.get("toBare", {}).get("p50Ms"), 1),
+                f"{inside['maxMs']:.1f} ms",
+                f"{outside['p50Ms']:.1f} ms",
+                f"{outside['p99Ms']:.1f} ms",
+                f"{one['cpuMsPerAnswer']:.1f}",
+                f"{one['coreShare']:.0%}",
+                f"{one['foreignShare']:.0%}",
+                _number(one.get("accepted"), 0),
+                _number(one.get("found"), 0),
+                _NONE,
+            ]
+        )
+    within = found["workersStopped"]["inside"]["p99Ms"] < budget
+    rows[list(_FRONTS.values()).index("workersStopped") + 1][-1] = "PASS" if within else "FAIL"
+    return title, rows
 
 
 def _lists(found: dict[str, Any]) -> tuple[str, list[list[str]]]:

@@ -26,6 +26,7 @@ def assemble(
     *,
     repetitions: Mapping[str, Sequence[Repetition]],
     start: Mapping[str, Any],
+    http: Mapping[str, Any],
     counts: Mapping[str, Mapping[str, float]],
     take_over: Mapping[str, Any],
     scan: Mapping[str, Any],
@@ -45,6 +46,7 @@ def assemble(
             for name, (over, under) in _RATIOS.items()
         },
         "start": dict(start),
+        "http": dict(http),
         "commitsPerRefund": chained["commits"],
         "messagesPerRefund": chained["messages"],
         "rowsWrittenPerRefund": chained["rowsWritten"],

@@ -51,6 +51,7 @@ def check_layout(found: dict[str, Any]) -> None:
         "fusedToDbos": None,
     }
     assert 0 < found["start"]["p50Ms"] <= found["start"]["p99Ms"]
+    check_http(found["http"])
     assert found["takeOverSeconds"] > 0
     assert found["scanMs"] > 0
     check_lists(found["lists"])
@@ -65,6 +66,20 @@ def check_layout(found: dict[str, Any]) -> None:
         assert {"worker", "postgres", "redis", "sandbox", "producer"} <= set(used)
     assert found["quick"] is True
     assert found["machine"]["cores"] >= 1
+
+
+def check_http(found: dict[str, Any]) -> None:
+    assert (found["offeredPerSecond"], found["budgetMs"]) == (100, 10)
+    refunds = 100 * found["seconds"]
+    for name in ("bare", "workersStopped", "workersRunning"):
+        one = found[name]
+        assert one["answers"] == refunds
+        assert 0 < one["inside"]["p50Ms"] <= one["inside"]["p99Ms"] <= one["inside"]["maxMs"]
+        assert one["inside"]["p50Ms"] < one["outside"]["p50Ms"]
+        assert one["cpuMsPerAnswer"] > 0
+    for name in ("workersStopped", "workersRunning"):
+        assert found[name]["accepted"] == found[name]["found"] > refunds
+        assert found[name]["toBare"]["p50Ms"] > 1
 
 
 def check_lists(found: dict[str, Any]) -> None:
@@ -100,6 +115,7 @@ def check_tables(found: dict[str, Any], page: str) -> None:
     assert "a short run, not for comparing" in page
     assert "| status FAILED | " in page
     assert "| bucket | " in page
+    assert "| workers stopped | " in page
 
 
 @pytest.mark.acceptance
