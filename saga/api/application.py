@@ -6,7 +6,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.routing import Route
 
 from saga.api import audits, health, interventions, pauses, sagas, signals
 from saga.api.caller import permission_of
@@ -42,33 +41,40 @@ def create_app(
     """
     app = FastAPI(title=title, separate_input_output_schemas=False)
     webhooks = list(webhooks)
-    routes = (route for hooks in webhooks for route in hooks.routes)
-    called = {route.path for route in routes if isinstance(route, Route)}
+    called = {route.path for route in _routes_of(webhooks)}
+    own = [module.router(engine) for module in (sagas, interventions, signals, pauses, audits)]
+    guarded = [*own, *routers]
     app.add_middleware(
         Guard,
         keyring=Keyring(engine.database, api_key=api_key),
         refusals=Refusals(engine.database),
-        routes=app.routes,
+        routes=_that_say_what_they_need(guarded),
         open_paths={*health.PATHS, *called},
         large_bodies=large_bodies or {},
     )
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
-    own = (module.router(engine) for module in (sagas, interventions, signals, pauses, audits))
-    for router in (*own, *routers):
+    for router in guarded:
         app.include_router(router, dependencies=[Security(_key)])
-    _check_needs(app)
     for hooks in webhooks:
         app.include_router(hooks)
     _describe_problems(app)
     return app
 
 
-def _check_needs(app: FastAPI) -> None:
-    routes = [route for route in app.routes if isinstance(route, APIRoute)]
-    silent = [route.path for route in routes if permission_of(route) is None]
-    if open_to_all := sorted({*silent} - {*health.PATHS}):
-        raise ValueError(f"say what these need, by needs(Permission.…): {', '.join(open_to_all)}")
+def _routes_of(routers: Iterable[APIRouter]) -> list[APIRoute]:
+    """Their routes. Raises ValueError for what is none, such as a mounted application."""
+    routes = [route for router in routers for route in router.routes]
+    if others := [route for route in routes if not isinstance(route, APIRoute)]:
+        raise ValueError(f"give routers with routes alone, not {others}: others are not guarded")
+    return [route for route in routes if isinstance(route, APIRoute)]
+
+
+def _that_say_what_they_need(routers: Iterable[APIRouter]) -> list[APIRoute]:
+    routes = _routes_of(routers)
+    if silent := sorted({route.path for route in routes if permission_of(route) is None}):
+        raise ValueError(f"say what these need, by needs(Permission.…): {', '.join(silent)}")
+    return routes
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -7,7 +7,8 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as DependsOn
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Match
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from saga.access import Permission, Principal
@@ -16,13 +17,19 @@ _PRINCIPAL = "saga.principal"
 
 
 class Needed:
-    """A dependency by which a route says what it asks; the guard has checked it by then."""
+    """A dependency by which a route says what it asks.
+
+    The guard has refused everybody else by then, before it read the body; this is a second lock.
+    """
 
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
     async def __call__(self, request: Request) -> Principal:
-        return await caller(request)
+        principal = await caller(request)
+        if not principal.may(self.permission):
+            raise HTTPException(403, f"a key of role {principal.role} may not do this")
+        return principal
 
 
 def needs(permission: Permission) -> DependsOn:
@@ -47,10 +54,8 @@ async def caller(request: Request) -> Principal:
 Caller = Annotated[Principal, Depends(caller)]
 
 
-def permission_of(route: BaseRoute) -> Permission | None:
+def permission_of(route: APIRoute) -> Permission | None:
     """What the route says that it needs; None where it says nothing."""
-    if not isinstance(route, APIRoute):
-        return None
     said = [
         each.call.permission for each in _below(route.dependant) if isinstance(each.call, Needed)
     ]
@@ -63,10 +68,10 @@ def _below(dependant: Dependant) -> Iterable[Dependant]:
         yield from _below(each)
 
 
-def match(routes: Iterable[BaseRoute], scope: Scope) -> tuple[APIRoute, dict[str, Any]] | None:
+def match(routes: Iterable[APIRoute], scope: Scope) -> tuple[APIRoute, dict[str, Any]] | None:
     """The route that will serve the request, and what its path says; None where there is none."""
     for route in routes:
         found, child = route.matches(scope)
-        if found is Match.FULL and isinstance(route, APIRoute):
+        if found is Match.FULL:
             return route, child.get("path_params", {})
     return None

@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saga.access import Permission, Principal, granted
@@ -42,7 +42,7 @@ class Guard:
         *,
         keyring: Keyring,
         refusals: Refusals,
-        routes: Iterable[BaseRoute],
+        routes: Iterable[APIRoute],
         open_paths: Collection[str],
         large_bodies: Mapping[str, int],
     ) -> None:
