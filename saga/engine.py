@@ -101,10 +101,6 @@ class Engine:
         digest = _digest((asked or state).model_dump(mode="json"))
         by = actor or session.info.get(ACTOR)
         while True:
-            # Whoever holds a key may come to rest between our two statements: then try again.
-            before = self._earlier(connection, saga, digest, idempotency_key, business_key)
-            if before is not None:
-                return before
             row = store.insert(
                 connection,
                 Record(kind="started", actor=by, detail={"businessKey": business_key}),
@@ -123,6 +119,10 @@ class Engine:
             )
             if row is not None:
                 break
+            # Whoever holds a key may come to rest between our two statements: then try again.
+            before = self._earlier(connection, saga, digest, idempotency_key, business_key)
+            if before is not None:
+                return before
             if saga_id is not None and queries.exists(connection, saga_id):
                 raise StartError(f"another saga has the id {saga_id} already")
         first = publication(saga, row)
@@ -156,27 +156,17 @@ class Engine:
         idempotency_key: str | None,
         business_key: str | None,
     ) -> Started | None:
-        # The holder first: a saga of our own idempotency key that commits between the two looks
-        # is then found by the second, and not taken for another's.
-        holder = queries.holder_of(connection, business_key) if business_key else None
-        before = None
-        if idempotency_key is not None:
-            before = self._started_before(connection, saga, idempotency_key, digest)
-        if before is None and holder is not None and business_key is not None:
-            saga_id, status = holder
-            raise BusinessKeyTaken(business_key, saga_id, has_failed=status is Status.FAILED)
-        return before
-
-    def _started_before(
-        self, connection: Connection, saga: Saga[Any], key: str, digest: str
-    ) -> Started | None:
-        found = queries.started_with(connection, saga.name, key)
-        if found is None:
-            return None
-        saga_id, status, before = found
-        if before != digest:
-            raise IdempotencyKeyReused(key, saga_id)
-        return Started(saga_id=saga_id, status=Status(status), is_new=False)
+        own, holder = queries.before(
+            connection, saga.name, idempotency_key=idempotency_key, business_key=business_key
+        )
+        if own is not None and idempotency_key is not None:
+            if own.input_hash != digest:
+                raise IdempotencyKeyReused(idempotency_key, own.saga_id)
+            return Started(saga_id=own.saga_id, status=own.status, is_new=False)
+        if holder is not None and business_key is not None:
+            has_failed = holder.status is Status.FAILED
+            raise BusinessKeyTaken(business_key, holder.saga_id, has_failed=has_failed)
+        return None
 
     def signal(
         self,

@@ -145,17 +145,45 @@ def has_told(connection: Connection, saga_id: UUID, *, key: str) -> bool:
     return bool(connection.exec_driver_sql(sql, params).scalar_one())
 
 
-_STARTED = "SELECT saga_id, status, input_hash FROM saga_state WHERE "
+_BEFORE = """
+SELECT true AS is_own, saga_id, status, input_hash FROM saga_state
+WHERE saga_type = %(saga_type)s AND idempotency_key = %(idempotency_key)s
+UNION ALL
+SELECT false, saga_id, status, input_hash FROM saga_state
+WHERE business_key = %(business_key)s AND holds_key"""
 
 
-def started_with(
-    connection: Connection, saga_type: str, idempotency_key: str
-) -> tuple[UUID, str, str] | None:
-    """Id, status and input hash of the saga that this idempotency key started."""
-    sql = _STARTED + "saga_type = %(saga_type)s AND idempotency_key = %(key)s"
-    params = {"saga_type": saga_type, "key": idempotency_key}
-    found = connection.exec_driver_sql(sql, params).one_or_none()
-    return None if found is None else (found[0], found[1], found[2])
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """A saga that was started before. ``input_hash`` is of what it was started with."""
+
+    saga_id: UUID
+    status: Status
+    input_hash: str
+
+
+def before(
+    connection: Connection,
+    saga_type: str,
+    *,
+    idempotency_key: str | None,
+    business_key: str | None,
+) -> tuple[Before | None, Before | None]:
+    """The saga that the idempotency key started, and the one that holds the business key.
+
+    Both in one look: a start of the same two keys that commits meanwhile is seen by both or by
+    neither, and never taken for another's.
+    """
+    params = {
+        "saga_type": saga_type,
+        "idempotency_key": idempotency_key,
+        "business_key": business_key,
+    }
+    found = {
+        is_own: Before(saga_id=saga_id, status=Status(status), input_hash=input_hash)
+        for is_own, saga_id, status, input_hash in connection.exec_driver_sql(_BEFORE, params)
+    }
+    return found.get(True), found.get(False)
 
 
 def holder_of(connection: Connection, business_key: str) -> tuple[UUID, Status] | None:

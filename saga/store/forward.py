@@ -25,6 +25,7 @@ from saga.store.transition import (
     writes,
 )
 
+# A key is looked for first: the conflict alone would wait for whoever moves its saga just now.
 _INSERT = f"""
 WITH moved AS (
     INSERT INTO saga_state (
@@ -36,6 +37,10 @@ WITH moved AS (
            %(business_key)s, %(idempotency_key)s, %(input_hash)s,
            t.now + %(timeout)s, t.now, t.now, t.now, %(metadata)s::jsonb
     FROM (SELECT clock_timestamp() AS now) AS t
+    WHERE NOT EXISTS (SELECT FROM saga_state
+                      WHERE business_key = %(business_key)s AND holds_key)
+      AND NOT EXISTS (SELECT FROM saga_state
+                      WHERE saga_type = %(saga_type)s AND idempotency_key = %(idempotency_key)s)
     ON CONFLICT DO NOTHING
     RETURNING {COLUMNS}
 ), noted AS ({EVENT}

@@ -151,7 +151,7 @@ PASSAGE = (
     _engine(
         name="an idempotency key takes any input",
         guard="start",
-        before="if before != digest:",
+        before="if own.input_hash != digest:",
         after="if False:",
         killed_by=tests(_START, "test_the_same_idempotency_key_with_another_input_is_an_error"),
     ),
