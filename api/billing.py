@@ -62,8 +62,10 @@ def router(engine: Engine) -> APIRouter:
             Session(engine.database, expire_on_commit=False, info=principal.info) as session,
             session.begin(),
         ):
+            # Held here, so that the session does not read it again.
+            payment = session.get(Payment, payment_id)
             started = request_refund(engine, session, asked, idempotency_key)
-            payment = session.get_one(Payment, payment_id)
+            assert payment is not None, "a refund of it was started"
             view = PaymentView.of(payment)
         return RefundAccepted(saga_id=str(started.saga_id), payment=view)
 
