@@ -34,6 +34,7 @@ from models import Application, ApplicationStatus, ApplicationView
 from saga import Engine
 from saga.access import Permission, Principal
 from saga.api import Caller, answers, needs
+from saga.logs import log_error
 from settings import settings
 from tasks.doors import NoSuchDoor, object_store, staging
 from workflows import (
@@ -120,7 +121,7 @@ def router(engine: Engine) -> APIRouter:
         except TooLarge as large:
             raise HTTPException(413, str(large)) from None
         except StagingError as error:
-            log.exception("file not staged")
+            log_error(log, "file not staged", error)
             raise _later(_no_room(error)) from None
 
     @routes.get(f"{PATH}/{{id}}", responses=answers(404), dependencies=[needs(Permission.READ)])
@@ -204,11 +205,11 @@ def _download(record: Application) -> Response:
             return RedirectResponse(link, 307, {"Cache-Control": "no-store"})
         pieces = store.read(record.object_key)
         first = next(pieces, b"")
-    except ObjectMissing:
-        log.exception("an available application has no object", app_id=record.id)
+    except ObjectMissing as error:
+        log_error(log, "an available application has no object", error, app_id=record.id)
         raise _later("the file is not in the object store just now") from None
-    except (StoreError, NoSuchDoor, AccountFaulty):
-        log.exception("object store not read", app_id=record.id)
+    except (StoreError, NoSuchDoor, AccountFaulty) as error:
+        log_error(log, "object store not read", error, app_id=record.id)
         raise _later("the object store does not answer just now") from None
     return StreamingResponse(
         iterate_in_threadpool(chain([first], pieces)),
@@ -226,8 +227,8 @@ def _staging() -> Staging:
     try:
         object_store()
         return staging()
-    except (NoSuchDoor, AccountFaulty):
-        log.exception("no application can be uploaded")
+    except (NoSuchDoor, AccountFaulty) as error:
+        log_error(log, "no application can be uploaded", error)
         raise _later("no application can be uploaded here yet: it is not set up") from None
 
 

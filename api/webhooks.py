@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from gateways.account import AccountFaulty
 from gateways.payments import CallbackRejected
 from saga import Engine
+from saga.logs import log_error
 from tasks.doors import NoSuchDoor, payment_gateway
 from workflows.refund_callbacks import take_notice
 
@@ -84,8 +85,8 @@ def _take(
         return form.not_taken(401, str(rejected))
     except (NoSuchDoor, AccountFaulty):
         return form.not_taken(404, f"{method} is not set up here")
-    except Exception:
+    except Exception as error:  # noqa: BLE001
         # Whatever it is, the provider is to tell it again.
-        log.exception("callback not taken", provider=method)
+        log_error(log, "callback not taken", error, provider=method)
         return form.not_taken(500, "it could not be taken just now; send it again")
     return form.taken()

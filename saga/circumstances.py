@@ -44,7 +44,7 @@ class Circumstances:
         )
 
 
-def describe(error: Exception, *, longest: int = 500) -> str:
+def describe(error: BaseException, *, longest: int = 500) -> str:
     """One line about an error, for the row and for people; bounded.
 
     Without SQL parameters and without the values that a model refused: both may be secret.
@@ -52,6 +52,16 @@ def describe(error: Exception, *, longest: int = 500) -> str:
     said = getattr(error, "orig", None) or error
     text = _faults(said) if isinstance(said, ValidationError) else str(said)
     return plain(f"{type(said).__name__}: {text}", longest=longest)
+
+
+def gist(error: BaseException) -> str:
+    """As ``describe``, for logs and for Celery: also without what a database quotes of its rows."""
+    said: BaseException = getattr(error, "orig", None) or error
+    diagnosis = getattr(said, "diag", None)
+    if diagnosis is None:
+        return describe(error)
+    text = diagnosis.message_primary or str(said).partition("\n")[0]
+    return plain(f"{type(said).__name__}: {text}")
 
 
 def _faults(error: ValidationError) -> str:

@@ -41,6 +41,8 @@ def connect(
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=False,
+        # Errors are logged, and a statement's values are whole states.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
             "keepalives_idle": 5,

@@ -197,7 +197,8 @@ class Saga(Generic[S]):
     ``version`` is raised by hand whenever names, order or roles of the steps change; sagas that
     are under way go on by the definition they were started with. ``timeout`` is the time from
     start to pivot; past the pivot it only raises an alarm. ``signals`` are those that its steps
-    may wait for. Raises DefinitionError.
+    may wait for. ``sensitive`` names fields of the state that are masked for viewers, in logs and
+    in what Celery is told; it is no part of the fingerprint. Raises DefinitionError.
     """
 
     name: str
@@ -206,6 +207,7 @@ class Saga(Generic[S]):
     timeout: timedelta
     steps: Sequence[Step[S]]
     signals: Sequence[Signal[S, Any]] = ()
+    sensitive: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if faults := list(soundness.faults(self)):

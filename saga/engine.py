@@ -26,6 +26,7 @@ from saga.definition import Saga
 from saga.errors import BusinessKeyTaken, DefinitionError, IdempotencyKeyReused, StartError
 from saga.followup import BrokerAway, Drop, Followup, Publication, Publish, Publisher
 from saga.late_success import take_note
+from saga.logs import log_error
 from saga.outbox import after_commit
 from saga.position import Status
 from saga.registry import Registry
@@ -273,9 +274,9 @@ class Engine:
             log.warning(
                 "broker away, recovery will publish", saga_id=str(chain.saga_id), why=str(away)
             )
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # The caller's commit stands. An error here would look as if it did not.
-            log.exception("not published, recovery will", saga_id=str(chain.saga_id))
+            log_error(log, "not published, recovery will", error, saga_id=str(chain.saga_id))
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ SagaError
 ├── StepMisbehaved             a step did what only the engine may do
 ├── SignalMissed               what a step waited for did not come in time
 ├── SagaFailed                 a task's last word: its saga is FAILED
+├── StepFailed                 a step's error as Celery has it, where fields are sensitive
 ├── ClaimLost                  a call went on after its saga had gone on without it
 ├── MovedMeanwhile             a locked row was not as it was read; nothing was written
 └── Said                       what a step may say about its own outcome
@@ -226,6 +227,13 @@ class SignalMissed(SagaError):
 
 class SagaFailed(SagaError):
     """The saga is FAILED and parked: a person must decide. What its task shows in Celery."""
+
+
+class StepFailed(SagaError):
+    """A step's error without what is sensitive in it. What its task shows in Celery, in its stead.
+
+    It has the traceback of that error, and nothing of what was behind it.
+    """
 
 
 class ClaimLost(SagaError):

@@ -99,14 +99,16 @@ class Condition:
 
 _HAS_NAME = "saga_id = %(id)s::uuid OR business_key = %(q)s"
 # No index finds a text, and nobody has a million sagas at rest looked through.
-_HAS_TEXT = (
-    f"{IS_OPEN} AND (saga_id::text ILIKE %(text)s OR business_key ILIKE %(text)s "
-    "OR error_message ILIKE %(text)s)"
-)
+_TEXT_IN_NAMES = "saga_id::text ILIKE %(text)s OR business_key ILIKE %(text)s"
+_HAS_TEXT = f"{IS_OPEN} AND ({_TEXT_IN_NAMES} OR error_message ILIKE %(text)s)"
+_HAS_TEXT_IN_NAMES = f"{IS_OPEN} AND ({_TEXT_IN_NAMES})"
 
 
-def conditions(wanted: Filter, *, named: bool) -> Iterator[Condition]:
-    """All that must hold of a saga, but for the time when it was started."""
+def conditions(wanted: Filter, *, named: bool, masked: bool = False) -> Iterator[Condition]:
+    """All that must hold of a saga, but for the time when it was started.
+
+    ``masked``: no text is looked for in errors.
+    """
     if len(wanted.statuses) == 1:
         yield Condition(name="status", column="status", sql="= %(status)s", is_equal=True)
     elif wanted.statuses:
@@ -125,4 +127,5 @@ def conditions(wanted: Filter, *, named: bool) -> Iterator[Condition]:
     if wanted.paused:
         yield Condition(name="paused", sql="paused IS NOT NULL")
     if wanted.q is not None:
-        yield Condition(name="q", sql=_HAS_NAME if named else _HAS_TEXT)
+        text = _HAS_TEXT_IN_NAMES if masked else _HAS_TEXT
+        yield Condition(name="q", sql=_HAS_NAME if named else text)

@@ -7,42 +7,107 @@ answers, free text above all, is looked for among so many sagas a page: such a p
 than were asked for though more follow.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from saga.filter import Filter, cursor_after
 from saga.indexes import Condition, Index, conditions, indexes
+from saga.masks import masked_page
+from saga.registry import Registry
 from saga.views import SAGA, plain
 
 # So many sagas a page are looked at where no index tells which of them are meant.
 LOOKED_AT = 3_000
+# So many pages without anything to show are read for one that is masked.
+_MOST_HIDDEN = 10
+
+_LAST_ERROR = re.compile(r"[(]last error: ([^\s:]{1,100}):")
+_ERROR = re.compile(r"([^\s:]{1,100}):")
+
+_Place: TypeAlias = tuple[datetime, int]
 
 
-def list_sagas(connection: Connection, wanted: Filter | None = None) -> dict[str, Any]:
+def list_sagas(
+    connection: Connection,
+    wanted: Filter | None = None,
+    *,
+    registry: Registry | None = None,
+    masked: bool = False,
+) -> dict[str, Any]:
     """``{"items": [Saga], "nextCursor"}``, newest first; nextCursor is null on the last page.
 
     Sagas that are started meanwhile do not shift the pages. A page may hold fewer than ``limit``,
-    even none, though more follow: go on until nextCursor is null.
+    even none, though more follow: go on until nextCursor is null. Who is told them ``masked``
+    finds nothing by what is hidden: ``q`` is not looked for in errors, and ``error`` only in what
+    is left of them. ``registry`` says what is sensitive; without one, all that might be is masked.
     """
     wanted = wanted or Filter()
+    page = _read(connection, wanted, masked=masked)
+    if masked:
+        page = _masked(connection, registry, page, wanted)
+    return {
+        "items": [saga for saga, _ in page.sagas],
+        "nextCursor": cursor_after(*page.after) if page.after else None,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """Sagas, each with its place in the list; the next page begins ``after`` one."""
+
+    sagas: Sequence[tuple[dict[str, Any], _Place]]
+    after: _Place | None
+
+
+def _read(connection: Connection, wanted: Filter, *, masked: bool) -> _Page:
     named = wanted.q is not None and _is_name(connection, wanted)
-    sql = statement(wanted, named=named)
+    sql = statement(wanted, named=named, masked=masked)
     found = connection.exec_driver_sql(sql, params(wanted)).mappings().all()
     rows = [row for row in found if row["id"] is not None]
-    page = rows[: wanted.limit]
+    page = [
+        (plain({name: row[name] for name in SAGA}), (row["created_at"], row["id"]))
+        for row in rows[: wanted.limit]
+    ]
     after = None
     if len(rows) > len(page):
-        after = page[-1]["created_at"], page[-1]["id"]
+        after = page[-1][1]
     elif found[0]["cut_id"] is not None:
         after = found[0]["cut_at"], found[0]["cut_id"]
-    return {
-        "items": [plain({name: row[name] for name in SAGA}) for row in page],
-        "nextCursor": cursor_after(*after) if after else None,
-    }
+    return _Page(sagas=page, after=after)
+
+
+def _masked(
+    connection: Connection, registry: Registry | None, page: _Page, wanted: Filter
+) -> _Page:
+    """The page without what was only found by what is hidden in it; or a later one, if all was."""
+    for _ in range(_MOST_HIDDEN):
+        told = masked_page(connection, registry, [saga for saga, _ in page.sagas])
+        shown = [
+            (saga, place)
+            for saga, (_, place) in zip(told, page.sagas, strict=True)
+            if wanted.error in {None, _class_of(saga["errorMessage"])}
+        ]
+        if len(shown) == len(told):
+            return _Page(sagas=shown, after=page.after)
+        if shown:
+            return _Page(sagas=shown, after=shown[-1][1])
+        if page.after is None:
+            break
+        wanted = replace(wanted, cursor=cursor_after(*page.after))
+        page = _read(connection, wanted, masked=True)
+    return _Page(sagas=(), after=None)
+
+
+def _class_of(error: str | None) -> str | None:
+    """As ``saga.schema.step_3.ERROR_CLASS`` has it."""
+    found = _LAST_ERROR.search(error or "") or _ERROR.match(error or "")
+    return found[1] if found else None
 
 
 def _is_name(connection: Connection, wanted: Filter) -> bool:
@@ -93,12 +158,13 @@ def _pattern(text: str | None) -> str | None:
     return f"%{text}%"
 
 
-def statement(wanted: Filter, *, named: bool = False) -> str:
+def statement(wanted: Filter, *, named: bool = False, masked: bool = False) -> str:
     """The one statement of a page, so that all of it is true of one moment.
 
-    ``named``: the free text is the id or the business key of a saga.
+    ``named``: the free text is the id or the business key of a saga. ``masked``: it is not looked
+    for in errors.
     """
-    asked = list(conditions(wanted, named=named))
+    asked = list(conditions(wanted, named=named, masked=masked))
     walks = [
         _Walk.along(index, asked, wanted, name=f"met_{number}")
         for number, index in enumerate(indexes(wanted, named=named))

@@ -21,6 +21,7 @@ from saga.definition import Saga
 from saga.engine import Engine
 from saga.errors import SignalMissed
 from saga.followup import BrokerAway, Followup, Lane, Publish
+from saga.logs import log_error
 from saga.moves import Dispatch, Effects, Move, Pause
 from saga.position import RESTING, Due, Status, WaitingFor
 from saga.routing import lane
@@ -74,9 +75,10 @@ class Recovery:
             except BrokerAway as away:
                 log.warning("broker away, the pass stops", why=str(away))
                 break
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - one bad row cannot stop the pass
                 done.failed += 1
-                log.exception("alarm", saga_id=str(saga_id), why="recovery cannot move this saga")
+                why = "recovery cannot move this saga"
+                log_error(log, "alarm", error, saga_id=str(saga_id), why=why)
                 self._put_off(saga_id)
         self._report(done)
         return done
@@ -96,9 +98,9 @@ class Recovery:
                 except BrokerAway as away:
                     log.warning("broker away, nothing more is resumed", why=str(away))
                     return
-                except Exception:
+                except Exception as error:  # noqa: BLE001 - nor can one that is resumed
                     done.failed += 1
-                    log.exception("alarm", saga_id=str(saga_id), why="it cannot be resumed")
+                    log_error(log, "alarm", error, saga_id=str(saga_id), why="it cannot be resumed")
 
     def _resume(self, pause: EndedPause, saga_id: UUID, done: Pass) -> None:
         with committing(self._engine.database) as connection:
@@ -191,8 +193,8 @@ class Recovery:
         try:
             with committing(self._engine.database) as connection:
                 store.put_off(connection, saga_id, after=self._timing.patience)
-        except SQLAlchemyError:
-            log.exception("could not put the saga off", saga_id=str(saga_id))
+        except SQLAlchemyError as error:
+            log_error(log, "could not put the saga off", error, saga_id=str(saga_id))
 
     def _report(self, done: Pass) -> None:
         """Show that recovery is alive, and which sagas it cannot get hold of."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
 from saga import queries
-from saga.circumstances import Circumstances, plain
+from saga.circumstances import Circumstances, gist, plain
 from saga.decide import can_stop, decide, stop_reason
 from saga.definition import Saga, Work
 from saga.errors import NeedsPerson, Refused, StepMisbehaved, TryAgain
@@ -124,7 +124,9 @@ def returned(model: type[BaseModel], work: Work, state: object) -> dict[str, Any
 
 def hold(error: Exception) -> RetryIn:
     """Trouble of our own costs no attempt: the message waits and comes again."""
-    return RetryIn(_HOLD * random.randint(1, _LONGEST_HOLD), error)  # noqa: S311 - spreads load
+    # What SQLAlchemy says of it has the statement and its values, and Celery tells all of it.
+    away = ConnectionError(gist(error))
+    return RetryIn(_HOLD * random.randint(1, _LONGEST_HOLD), away)  # noqa: S311 - spreads load
 
 
 def counted(row: Row) -> Row:

@@ -28,6 +28,7 @@ def faults(saga: "Saga[Any]") -> Iterator[str]:
     yield from _faults_of_order([step.role for step in saga.steps])
     yield from _faults_of_names(work.name for step in saga.steps for work in step.works())
     yield from _faults_of_signals([signal.name for signal in saga.signals])
+    yield from _faults_of_sensitive(saga)
     for step in saga.steps:
         yield from _faults_of_step(step)
 
@@ -59,6 +60,20 @@ def _faults_of_signals(names: Sequence[str]) -> Iterator[str]:
             yield f"the signal {name!r} is defined {times} times"
         if not _NAME.fullmatch(name):
             yield f"the signal's name {name!r} must be lower case letters, digits and _"
+
+
+def _faults_of_sensitive(saga: "Saga[Any]") -> Iterator[str]:
+    if isinstance(saga.sensitive, str):
+        yield f"sensitive must be a list of names, such as [{saga.sensitive!r}]"
+        return
+    known = saga.state.model_fields
+    for name, times in Counter(saga.sensitive).items():
+        if times > 1:
+            yield f"the field {name!r} is said to be sensitive {times} times"
+        if name not in known:
+            there_are = ", ".join(known) or "none"
+            what = f"the sensitive {name!r} is no field of {saga.state.__name__}"
+            yield f"{what}; there are: {there_are}"
 
 
 def _faults_of_step(step: "Step[Any]") -> Iterator[str]:

@@ -1,10 +1,11 @@
 """Sagas as all faces tell them: the JSON shapes of the HTTP API, the command line, the console.
 
-Reads only. Names are camelCase; instants are ISO 8601 in UTC with a Z.
+Reads only. Names are camelCase; instants are ISO 8601 in UTC with a Z. What is told ``masked`` has
+no value of a sensitive field; of a definition that this process does not know it has no free text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from saga.attempts import TRIED, WAITS, attempts
 from saga.decide import allowed
 from saga.definition import Saga
 from saga.errors import SagaNotFound
+from saga.masks import mask_of, masked_events, masked_page, masked_preview, masked_saga, masks
 from saga.preview import preview
 from saga.registry import Registry
 from saga.row import COLUMNS, PAUSE, Row
@@ -59,7 +61,9 @@ _EVENT = {
 }
 
 
-def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dict[str, Any]:
+def show(
+    connection: Connection, registry: Registry, saga_id: UUID | str, *, masked: bool = False
+) -> dict[str, Any]:
     """One saga with its steps, its timeline, what is allowed, and where it stands in plain words.
 
     ``steps`` are those of its definition; of a definition that this process does not know, those
@@ -83,17 +87,33 @@ def show(connection: Connection, registry: Registry, saga_id: UUID | str) -> dic
     events = _events(connection, row)
     saga = registry.having(row.saga_type, row.definition_version, step=row.step)
     pauses = queries.active_pauses(connection) if is_paused(row) else ()
+    steps = _steps(saga, row, _tries(connection, row, events))
+    told = plain({name: record[name] for name in SAGA})
+    if masked:
+        mask = mask_of(connection, registry, row)
+        told, events = masked_saga(told, mask), masked_events(events, mask)
+        row = replace(row, error_message=told["errorMessage"])
+        pauses = [replace(pause, reason=mask.text(pause.reason)) for pause in pauses]
     return {
-        "saga": plain({name: record[name] for name in SAGA}),
-        "steps": _steps(saga, row, _tries(connection, row, events)),
+        "saga": told,
+        "steps": steps,
         "events": events,
         "allowedActions": [] if saga is None else [what.value for what in allowed(saga, row)],
         "why": why(saga, row, background(row, events, pauses)),
     }
 
 
-def one(connection: Connection, saga_id: UUID | str) -> dict[str, Any]:
-    """One saga as lists tell it. Raises SagaNotFound, also for what is no id."""
+def one(
+    connection: Connection,
+    saga_id: UUID | str,
+    *,
+    registry: Registry | None = None,
+    masked: bool = False,
+) -> dict[str, Any]:
+    """One saga as lists tell it. Raises SagaNotFound, also for what is no id.
+
+    ``registry`` says what is sensitive; without one, all that might be is masked.
+    """
     columns = [saga_state.c[column].label(name) for name, column in SAGA.items()]
     found = connection.execute(
         select(*columns).where(saga_state.c.saga_id == identified(saga_id))
@@ -101,13 +121,23 @@ def one(connection: Connection, saga_id: UUID | str) -> dict[str, Any]:
     record = found.one_or_none()
     if record is None:
         raise SagaNotFound(saga_id)
-    return plain(dict(record))
+    told = plain(dict(record))
+    return masked_page(connection, registry, [told])[0] if masked else told
 
 
 def events_after(
-    connection: Connection, saga_id: UUID | str, seq: int, *, most: int = MOST_EVENTS
+    connection: Connection,
+    saga_id: UUID | str,
+    seq: int,
+    *,
+    most: int = MOST_EVENTS,
+    registry: Registry | None = None,
+    masked: bool = False,
 ) -> list[dict[str, Any]]:
-    """What happened to a saga after the event ``seq``, oldest first; the first ``most`` of it."""
+    """What happened to a saga after the event ``seq``, oldest first; the first ``most`` of it.
+
+    ``registry`` as for ``one``.
+    """
     c = saga_event.c
     found = connection.execute(
         select(*(column.label(name) for name, column in _EVENT.items()))
@@ -115,16 +145,24 @@ def events_after(
         .order_by(c.seq)
         .limit(most)
     )
-    return [plain(dict(event)) for event in found.mappings()]
+    events = [plain(dict(event)) for event in found.mappings()]
+    if not masked or not events:
+        return events
+    key = identified(saga_id)
+    return masked_events(events, masks(connection, registry, [key])[key])
 
 
-def show_preview(connection: Connection, registry: Registry, saga_id: UUID | str) -> dict[str, Any]:
+def show_preview(
+    connection: Connection, registry: Registry, saga_id: UUID | str, *, masked: bool = False
+) -> dict[str, Any]:
     """What it would come to to have the saga go back now. Raises SagaNotFound."""
     row = queries.look(connection, identified(saga_id))
     if row is None:
         raise SagaNotFound(saga_id)
     saga = registry.having(row.saga_type, row.definition_version, step=row.step)
     told = preview(saga, row) if saga is not None else None
+    if masked and told is not None:
+        told = masked_preview(told, mask_of(connection, registry, row))
     runs = () if told is None else told.runs
     unknown = f"{row.saga_type} version {row.definition_version} is not known here"
     return {

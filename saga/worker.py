@@ -32,6 +32,7 @@ from saga.followup import (
     Raise,
     RetryIn,
 )
+from saga.masks import mask_for_logs
 from saga.recovery import Recovery
 from saga.runtime import Delivery
 
@@ -118,8 +119,21 @@ def register(celery: Celery, engine: Engine) -> None:
 
 
 def _step_task(engine: Engine, name: str) -> Any:
+    is_sensitive = any(
+        saga.sensitive
+        for saga in engine.registry
+        if any(work.name == name for step in saga.steps for work in step.works())
+    )
+
     def run(self: Task, saga_id: str, epoch: int) -> None:
-        followup = engine.run(name, UUID(saga_id), epoch=epoch, delivery=_delivery(self))
+        try:
+            followup = engine.run(name, UUID(saga_id), epoch=epoch, delivery=_delivery(self))
+        except Exception as error:
+            if not is_sensitive:
+                raise
+            # Trouble of ours, which no followup tells of; Celery logs it, and sends it as an event.
+            mask = mask_for_logs(engine.database, engine.registry, UUID(saga_id))
+            raise mask.error(error) from None
         _follow(self, engine, saga_id, followup)
 
     return run

@@ -16,6 +16,7 @@ from saga.access.roles import Role
 from saga.circumstances import plain
 from saga.database import committing
 from saga.errors import Conflict, InvalidInput
+from saga.logs import log_error
 from saga.views import iso
 
 log = structlog.get_logger("saga")
@@ -81,9 +82,9 @@ class Audit:
                         refused=True,
                         why=str(refusal),
                     )
-            except SQLAlchemyError:
+            except SQLAlchemyError as error:
                 # What was refused stays refused, written down or not.
-                log.exception("refusal not audited", action=action, actor=self.actor)
+                log_error(log, "refusal not audited", error, action=action, actor=self.actor)
             raise
 
 

@@ -19,6 +19,7 @@ from saga.api.keyring import Keyring, NotAdmitted, secret_of
 from saga.api.problems import problem
 from saga.api.refusals import Refusals
 from saga.database import is_away
+from saga.logs import log_error
 
 log = structlog.get_logger("saga")
 
@@ -75,7 +76,7 @@ class Guard:
             # Nothing was begun: whoever asks again may be let in.
             detail = "the database is away, and with it the keys; try again"
             if isinstance(error, DBAPIError) and not is_away(error):
-                log.exception("key not looked up")
+                log_error(log, "key not looked up", error)
                 detail = "the keys cannot be looked up: is the database migrated (saga migrate)?"
             answer = problem(503, detail, headers=_LATER)
         else:
@@ -133,9 +134,9 @@ class Guard:
         except HTTPException as refusal:
             answer = problem(refusal.status_code, refusal.detail, headers=refusal.headers)
             await answer(scope, receive, watched)
-        except Exception:
+        except Exception as error:
             path, method = scope["path"][:200], scope["method"]
-            log.exception("request failed", request_id=request_id, method=method, path=path)
+            log_error(log, "request failed", error, request_id=request_id, method=method, path=path)
             if began:
                 raise
             answer = problem(500, "something went wrong on our side; it has been written down")

@@ -47,7 +47,7 @@ def apply(  # noqa: PLR0912 - one line a move
         case Advance():
             return forward.advance(connection, saga, row, move, by)
         case Complete():
-            return forward.complete(connection, row, move, by)
+            return forward.complete(connection, saga, row, move, by)
         case Retry():
             return forward.retry(connection, saga, row, move, by)
         case AskProbe():

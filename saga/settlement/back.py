@@ -13,7 +13,7 @@ from saga.moves import Compensate, Fail, Rest
 from saga.position import Status, WaitingFor
 from saga.routing import publication
 from saga.row import Row
-from saga.settlement.landing import landed, raise_alarm
+from saga.settlement.landing import landed, raise_alarm, told
 from saga.task import Effect
 
 
@@ -41,7 +41,7 @@ def compensate(
     )
     stands = landed(moved)
     if by_link_error and by.error is not None:
-        return Raise(by.error)
+        return Raise(told(saga, row, by.error))
     return Next() if is_done else Publish(publication(saga, stands))
 
 
@@ -67,7 +67,7 @@ def rest(
         return Park()
     if row.status is Status.COMPENSATING:
         return Next()
-    return Raise(by.error) if by.error is not None else Park()
+    return Raise(told(saga, row, by.error)) if by.error is not None else Park()
 
 
 def fail(
@@ -75,9 +75,9 @@ def fail(
 ) -> Followup:
     done = row.status is Status.COMPENSATING and move.effects.get(row.step) is Effect.COMPENSATED
     # What a person must do comes after a compensation that is done.
-    told = {"compensated": row.step} if done and by.error is None else {}
+    beside = {"compensated": row.step} if done and by.error is None else {}
     cause = None if by.error is None else _cause(row.step, move, by.error)
-    record = by.record("failed", alarm=move.advice, **({"error": cause} if cause else {}), **told)
+    record = by.record("failed", alarm=move.advice, **({"error": cause} if cause else {}), **beside)
     asks = row.waiting_for is WaitingFor.PROBE
     moved = store.fail(
         connection,
@@ -91,7 +91,9 @@ def fail(
         called=row.claimed and row.status is Status.RUNNING and not asks,
     )
     raise_alarm(saga, landed(moved), move.advice)
-    return Raise(by.error or SagaFailed(move.advice)) if by.in_chain else Park()
+    if not by.in_chain:
+        return Park()
+    return Raise(told(saga, row, by.error or SagaFailed(move.advice)))
 
 
 def _cause(step: str, move: Fail, error: Exception) -> str:

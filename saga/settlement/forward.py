@@ -11,11 +11,12 @@ from saga.circumstances import Circumstances, describe
 from saga.decide import can_stop
 from saga.definition import Saga
 from saga.followup import Followup, Next, Park, Publish, RetryIn
+from saga.masking import replaced
 from saga.moves import Advance, AskProbe, Complete, Retry, Skipped
 from saga.position import Status, WaitingFor
 from saga.routing import publication
 from saga.row import Row
-from saga.settlement.landing import landed, log
+from saga.settlement.landing import landed, log, told
 from saga.store import Record
 from saga.task import Effect
 
@@ -27,15 +28,20 @@ def _state(row: Row, by: Circumstances) -> Mapping[str, Any]:
     return row.state if by.state is None else by.state
 
 
-def complete(connection: Connection, row: Row, move: Complete, by: Circumstances) -> Followup:
-    skipped = move.skipped
-    record = by.record("completed") if skipped is None else _skipped(row, skipped, by, last=True)
+def complete(
+    connection: Connection, saga: Saga[Any], row: Row, move: Complete, by: Circumstances
+) -> Followup:
+    skipped, state = move.skipped, _state(row, by)
+    if skipped is None:
+        record = by.record("completed", **replaced(saga, row.state, state))
+    else:
+        record = _skipped(row, skipped, by, last=True)
     landed(
         store.complete(
             connection,
             row,
             record,
-            state=_state(row, by),
+            state=state,
             effects={**move.effects, row.step: skipped.effect if skipped else Effect.DONE},
             raise_epoch=_raise_epoch(row, skipped, by),
         )
@@ -46,12 +52,16 @@ def complete(connection: Connection, row: Row, move: Complete, by: Circumstances
 def advance(
     connection: Connection, saga: Saga[Any], row: Row, move: Advance, by: Circumstances
 ) -> Followup:
-    index, skipped = saga.index(move.to), move.skipped
+    index, skipped, state = saga.index(move.to), move.skipped, _state(row, by)
+    if skipped is None:
+        record = by.record("step_done", **replaced(saga, row.state, state))
+    else:
+        record = _skipped(row, skipped, by, last=False)
     moved = store.advance(
         connection,
         row,
-        by.record("step_done") if skipped is None else _skipped(row, skipped, by, last=False),
-        state=_state(row, by),
+        record,
+        state=state,
         effects={row.step: skipped.effect if skipped else Effect.DONE},
         step=move.to,
         index=index,
@@ -65,11 +75,11 @@ def advance(
 
 def _skipped(row: Row, skipped: Skipped, by: Circumstances, *, last: bool) -> Record:
     """The one place that keeps the error: the row's is of the step in hand."""
-    told = {"error": row.error_message} if by.error is None and row.error_message else {}
+    earlier = {"error": row.error_message} if by.error is None and row.error_message else {}
     completed = {"completed": True} if last else {}
     log.warning("step skipped", saga_id=str(row.saga_id), step=row.step, why=skipped.why)
     return by.record(
-        "step_skipped", reason=skipped.why, effect=skipped.effect.value, **told, **completed
+        "step_skipped", reason=skipped.why, effect=skipped.effect.value, **earlier, **completed
     )
 
 
@@ -97,7 +107,9 @@ def retry(
         dispatches=row.dispatches if held else 0,
     )
     landed(moved)
-    return RetryIn(move.after, by.error) if held else Park()
+    if not held:
+        return Park()
+    return RetryIn(move.after, told(saga, row, by.error) if by.error else None)
 
 
 def ask_probe(

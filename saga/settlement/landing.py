@@ -6,6 +6,7 @@ import structlog
 
 from saga.definition import Saga
 from saga.errors import MovedMeanwhile
+from saga.masking import Mask
 from saga.moves import Fail
 from saga.row import Row
 
@@ -26,9 +27,14 @@ def raise_alarm(saga: Saga[Any], row: Row, alarm: str) -> None:
         saga_id=str(row.saga_id),
         saga_type=row.saga_type,
         step=row.step,
-        why=alarm,
+        why=Mask.of(saga, row.state).text(alarm),
         effects={step.name: row.effect(step.name).value for step in saga.steps},
     )
+
+
+def told(saga: Saga[Any], row: Row, error: Exception) -> Exception:
+    """The error as Celery may log and send it: the same, but without what is sensitive."""
+    return Mask.of(saga, row.state).error(error) if saga.sensitive else error
 
 
 def broken_state(saga: Saga[Any], row: Row) -> Fail:

@@ -11,6 +11,7 @@ from saga.circumstances import Circumstances
 from saga.definition import Saga
 from saga.errors import StepMisbehaved
 from saga.followup import Drop, Followup, Park, Publish
+from saga.masking import replaced
 from saga.moves import Fail, TakeIn, WaitFor, WaitOn
 from saga.position import WaitingFor
 from saga.queries import StoredSignal
@@ -71,11 +72,17 @@ def take_in(
         )
         return back.fail(connection, saga, row, Fail(advice=advice), replace(by, error=error))
     store.consume_signal(connection, signal.number)
+    values = new.model_dump(mode="json")
     moved = store.take_in(
         connection,
         row,
-        by.record("signalled", signal=signal.name, signalId=signal.signal_id),
-        state=new.model_dump(mode="json"),
+        by.record(
+            "signalled",
+            signal=signal.name,
+            signalId=signal.signal_id,
+            **replaced(saga, row.state, values),
+        ),
+        state=values,
         accepted=move.accepted,
         patience=by.timing.patience,
     )

@@ -19,6 +19,8 @@ from gateways.account import AccountFaulty
 from gateways.payments import NumberReused, PaymentGateway
 from saga import Engine, SagaError, Status
 from saga.database import is_away
+from saga.logs import traced
+from saga.masks import mask_for_logs
 from tasks.doors import NoSuchDoor, payment_gateway
 from workflows.reconciliation import checks
 from workflows.reconciliation.comparison import Answer, Finding, Ours, compare
@@ -83,7 +85,8 @@ class Reconciler:
                 if is_away(error):
                     raise
                 done.not_answered += 1
-                log.exception("refund not compared", saga_id=str(saga_id))
+                told = self._hidden(saga_id, traced(error))
+                log.error("refund not compared", saga_id=str(saga_id), exception=told)  # noqa: TRY400 - with no locals
             progress(replace(done))
         return done
 
@@ -163,12 +166,16 @@ class Reconciler:
                 "provider did not answer",
                 saga_id=str(ours.saga_id),
                 method=ours.method,
-                why=f"{type(error).__name__}: {error}",
+                why=self._hidden(ours.saga_id, f"{type(error).__name__}: {error}"),
             )
             self._asked_in_vain(ours)
             return None
         silent[ours.method] = 0
         return theirs
+
+    def _hidden(self, saga_id: UUID, text: str) -> str:
+        """For logs: without what is sensitive of the saga, should a provider repeat it."""
+        return mask_for_logs(self._engine.database, self._engine.registry, saga_id).text(text)
 
     def _asked_in_vain(self, ours: Ours) -> None:
         with Session(self._engine.database) as session, session.begin():
