@@ -56,6 +56,8 @@ creation = Saga(
         ),
         pivot(update_quota_usage, retry=RETRY),
     ],
+    # Whose it is, and what they call it.
+    sensitive=["user_id", "name"],
 )
 
 

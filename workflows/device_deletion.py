@@ -38,6 +38,7 @@ deletion = Saga(
         retriable(release_quota, retry=RETRY),
         retriable(delete_record, retry=RETRY),
     ],
+    sensitive=[],  # it remembers an id
 )
 
 

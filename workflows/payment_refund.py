@@ -82,6 +82,8 @@ refund = Saga(
         retriable(update_order_status, compensation=reopen_order, retry=RETRY),
     ],
     signals=[refund_notified],
+    # Who had paid, and what they wrote about it. The provider's answer is told by no face.
+    sensitive=["user_id", "reason"],
 )
 
 

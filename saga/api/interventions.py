@@ -35,10 +35,13 @@ def router(engine: Engine) -> APIRouter:
         responses=answers(404),
         dependencies=[needs(Permission.SEE)],
     )
-    def preview_of_going_back(saga_id: Annotated[str, Path(alias="sagaId")]) -> dict[str, Any]:
+    def preview_of_going_back(
+        saga_id: Annotated[str, Path(alias="sagaId")], principal: Caller
+    ) -> dict[str, Any]:
         """What would run if the saga were compensated now, or cancelled where it is RUNNING."""
         with engine.database.connect() as connection:
-            return views.show_preview(connection, engine.registry, saga_id)
+            masked = not principal.sees_all
+            return views.show_preview(connection, engine.registry, saga_id, masked=masked)
 
     for what, meaning in _MEANINGS.items():
         routes.add_api_route(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from saga import lists, views
 from saga.access import Permission
-from saga.api.caller import needs
+from saga.api.caller import Caller, needs
 from saga.api.problems import answers
 from saga.api.shapes import SagaDetail, SagaPage
 from saga.engine import Engine
@@ -14,7 +14,10 @@ from saga.filter import MOST, NAMES, BadFilter, Filter
 from saga.position import Status
 
 _INSTANT = {"format": "date-time"}
-_TEXT = "Text in the id, the key or the error of an open saga, or one's whole id or key."
+_TEXT = (
+    "Text in the id, the key or the error of an open saga, or one's whole id or key. A key that sees "
+    "masked texts finds nothing by errors."
+)
 _AGE = "Started so long ago or longer, such as 90s, 15m, 2h or 3d."
 _STATUS = {"type": "string", "enum": [*Status]}
 _Text = Annotated[str | None, Query()]
@@ -71,13 +74,17 @@ def router(engine: Engine) -> APIRouter:
         responses=answers(422),
         dependencies=[needs(Permission.SEE), Depends(_only_known)],
     )
-    def list_sagas(wanted: Annotated[Filter, Depends(_filter)]) -> dict[str, Any]:
+    def list_sagas(
+        wanted: Annotated[Filter, Depends(_filter)], principal: Caller
+    ) -> dict[str, Any]:
         """Sagas by pages, newest first.
 
         A page may hold fewer than were asked for though more follow: nextCursor tells.
         """
         with engine.database.connect() as connection:
-            return lists.list_sagas(connection, wanted)
+            return lists.list_sagas(
+                connection, wanted, registry=engine.registry, masked=not principal.sees_all
+            )
 
     @routes.get(
         "/api/sagas/{sagaId}",
@@ -85,9 +92,12 @@ def router(engine: Engine) -> APIRouter:
         responses=answers(404),
         dependencies=[needs(Permission.SEE)],
     )
-    def show_saga(saga_id: Annotated[str, Path(alias="sagaId")]) -> dict[str, Any]:
+    def show_saga(
+        saga_id: Annotated[str, Path(alias="sagaId")], principal: Caller
+    ) -> dict[str, Any]:
         """One saga with its steps and all that happened to it."""
         with engine.database.connect() as connection:
-            return views.show(connection, engine.registry, saga_id)
+            masked = not principal.sees_all
+            return views.show(connection, engine.registry, saga_id, masked=masked)
 
     return routes
