@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, BackgroundTasks, Header, Path
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from models import Payment, PaymentView
 from saga import Engine
 from saga.access import Permission
 from saga.api import Caller, ExactRoute, answers, needs
+from saga.outbox import LATER
 from workflows import PaymentNotFound, RefundInput, RefundTerms, request_refund
 
 IdempotencyKey = Annotated[
@@ -47,6 +48,7 @@ def router(engine: Engine) -> APIRouter:
         payment_id: Annotated[str, Path(alias="paymentId")],
         terms: RefundTerms,
         principal: Caller,
+        tasks: BackgroundTasks,
         idempotency_key: IdempotencyKey = None,
     ) -> RefundAccepted:
         """Start a refund. It is done when its saga is COMPLETED.
@@ -57,9 +59,11 @@ def router(engine: Engine) -> APIRouter:
         if not readable(payment_id):
             raise PaymentNotFound(shown(payment_id))
         asked = RefundInput(payment_id=payment_id, amount=terms.amount, reason=terms.reason)
+        # The broker is told after the answer: whoever asked does not wait for that.
+        info = {**principal.info, LATER: tasks.add_task}
         # Read before the commit, so that a start is one transaction.
         with (
-            Session(engine.database, expire_on_commit=False, info=principal.info) as session,
+            Session(engine.database, expire_on_commit=False, info=info) as session,
             session.begin(),
         ):
             # Held here, so that the session does not read it again.

@@ -156,11 +156,14 @@ class Front:
         return {"accepted": len(accepted), "found": len(found)}
 
     def check_messages(self) -> None:
-        """Raises BenchmarkError unless each saga has its message in the queue."""
+        """Raises BenchmarkError unless each saga comes to have its message in the queue, one."""
+        sagas = len(self._accepted)
         with redis.Redis.from_url(self._site.environment["CELERY_BROKER_URL"]) as client:
+            # They are sent after the answers.
+            until(lambda: client.llen(_QUEUE) >= sagas, "each saga has its message")
             waiting = client.llen(_QUEUE)
-        if waiting != len(self._accepted):
-            raise BenchmarkError(f"{waiting} messages wait for {len(self._accepted)} sagas")
+        if waiting != sagas:
+            raise BenchmarkError(f"{waiting} messages wait for {sagas} sagas")
 
     def check_books(self) -> None:
         """Raises BenchmarkError unless each payment is refunded once, here and at the provider."""

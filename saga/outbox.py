@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
+# Who opens a session may say who sends, after its commit: ``Session(…, info={LATER: sender})``. The
+# sender is called with what to do, and may do it later; what it loses, recovery sends.
+LATER = "saga.later"
+
 _WAITING = "saga.outbox"
 
 
@@ -18,7 +22,7 @@ class _Letter:
 
 
 def after_commit(session: Session, action: Callable[[], None]) -> None:
-    """Run ``action`` right after the session's outermost commit.
+    """Run ``action`` right after the session's outermost commit, or hand it to its ``LATER``.
 
     Never if the transaction, or a savepoint around this call, rolls back.
     """
@@ -43,8 +47,13 @@ def _send(session: Session) -> None:
         return
     waiting: list[_Letter] = session.info[_WAITING]
     letters, waiting[:] = list(waiting), []
+    send = session.info.get(LATER, _at_once)
     for letter in letters:
-        letter.action()
+        send(letter.action)
+
+
+def _at_once(action: Callable[[], None]) -> None:
+    action()
 
 
 def _forget(session: Session, rolled_back: SessionTransaction) -> None:

@@ -1,6 +1,7 @@
 """Starting a saga inside the caller's own transaction."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -22,6 +23,7 @@ from saga import (
     StartError,
 )
 from saga.followup import Lane
+from saga.outbox import LATER
 from tests.integration.shop import Order, Shop
 from tests.integration.shop import shop as shop_saga
 
@@ -167,6 +169,19 @@ def test_a_saga_that_the_engine_was_not_given_is_not_started(shop: Shop) -> None
 def started(shop: Shop, state: Order = TEA, **options: str) -> Started:
     with Session(shop.database) as session, session.begin():
         return shop.engine.start(session, shop.saga, state, **options)  # type: ignore[arg-type]
+
+
+def test_who_opens_a_session_may_say_who_publishes_after_its_commit(shop: Shop) -> None:
+    put_off: list[Callable[[], None]] = []
+    with Session(shop.database, info={LATER: put_off.append}) as session:
+        shop.engine.start(session, shop.saga, TEA)
+        assert not put_off
+        session.commit()
+
+    assert (count(shop), len(shop.broker.published)) == (1, 0)
+    [publish] = put_off
+    publish()
+    assert len(shop.broker.published) == 1
 
 
 def test_the_same_idempotency_key_and_input_is_the_same_saga(shop: Shop) -> None:
