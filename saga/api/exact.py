@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from saga.inputs import exact_json
 
@@ -26,7 +29,12 @@ class ExactRequest(Request):
 
 
 class ExactRoute(APIRoute):
-    """A route whose handler is given exact numbers."""
+    """A route whose handler is given exact numbers, and writes its answer in its own thread."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not iscoroutinefunction(endpoint):
+            endpoint = _writing(endpoint, status=options.get("status_code") or 200)
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -35,6 +43,23 @@ class ExactRoute(APIRoute):
             return await handler(ExactRequest(request.scope, request.receive))
 
         return exact
+
+
+def _writing(endpoint: Callable[..., Any], *, status: int) -> Callable[..., Any]:
+    """The handler, which makes a response of the model that it returns.
+
+    FastAPI would check the model again in another thread, and wait for one.
+    """
+
+    @wraps(endpoint)
+    def writing(**values: Any) -> Any:
+        answer = endpoint(**values)
+        if not isinstance(answer, BaseModel):
+            return answer
+        body = answer.model_dump_json(by_alias=True)
+        return Response(body, status, media_type="application/json")
+
+    return writing
 
 
 class JsonRoute(ExactRoute):
