@@ -15,7 +15,7 @@ from saga.position import Status
 
 _INSTANT = {"format": "date-time"}
 _TEXT = (
-    "Text in the id, the key or the error of an open saga, or one's whole id or key. A key that sees "
+    "Text in the id, the key or the error of an open saga, or one's whole id or key. Who sees "
     "masked texts finds nothing by errors."
 )
 _AGE = "Started so long ago or longer, such as 90s, 15m, 2h or 3d."

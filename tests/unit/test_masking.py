@@ -61,7 +61,7 @@ def mask(*earlier: dict[str, Any], **state: Any) -> Mask:
         ("İstanbul", "in İSTANBUL today", "in *** today"),
         ("张伟", "用户张伟没有配额", "用户***没有配额"),
         ("Jürg", "b'J\\xc3\\xbcrg' and J%C3%BCrg and J\\u00fcrg", "b'***' and *** and ***"),
-        ("O'Neil \"X\"", "said 'O\\'Neil \"X\"'", "said '***'"),
+        ('O\'Neil "X"', "said 'O\\'Neil \"X\"'", "said '***'"),
         ("a b@c.org", "/users/a%20b%40c.org?u=a+b%40c.org", "/users/***?u=***"),
         ("two\n lines\there", "it said two lines here", "it said ***"),
         ("$^(.*", "a pattern $^(.* is text", "a pattern *** is text"),
@@ -220,7 +220,5 @@ def test_an_error_keeps_its_kind_and_has_nothing_behind_it(
     masked = mask(user_id="alice").error(error)
 
     assert (type(masked), str(masked)) == (type(told), str(told))
-    assert {key: value for key, value in vars(masked).items() if key not in {"reason"}} == {
-        key: value for key, value in vars(told).items() if key not in {"reason"}
-    }
+    assert vars(masked) == vars(told)
     assert masked.__cause__ is masked.__context__ is None
