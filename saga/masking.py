@@ -106,7 +106,8 @@ class Mask:
             case SagaFailed():
                 told = SagaFailed(said)
             case _:
-                told = StepFailed(self.text(gist(error)))
+                hidden = f"{type(error).__name__}: {MASK}"
+                told = StepFailed(hidden if self.hides_all else self.text(gist(error)))
         return told.with_traceback(error.__traceback__)
 
     def _values(self, value: Any, depth: int) -> Any:

@@ -93,6 +93,30 @@ def test_a_way_back_and_a_way_forward_meet_at_a_pivot() -> None:
     )
 
 
+class Secret(State):
+    name: str
+    pin: int
+
+
+def test_only_fields_of_the_state_are_sensitive() -> None:
+    def faulty(sensitive: Any) -> tuple[str, ...]:
+        with pytest.raises(DefinitionError) as unsound:
+            replace(saga(pay()), state=Secret, sensitive=sensitive)
+        return unsound.value.faults
+
+    assert faulty(["pin", "user", "pin"]) == (
+        "the field 'pin' is said to be sensitive 2 times",
+        "the sensitive 'user' is no field of Secret; there are: name, pin",
+    )
+    assert faulty("pin") == ("sensitive must be a list of names, such as ['pin']",)
+
+
+def test_what_is_sensitive_is_no_part_of_the_fingerprint() -> None:
+    secret = replace(saga(pay()), state=Secret, sensitive=["name", "pin"])
+
+    assert secret.fingerprint == saga(pay()).fingerprint
+
+
 def test_a_saga_has_steps() -> None:
     assert faults() == ("it has no steps",)
 

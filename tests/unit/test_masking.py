@@ -222,3 +222,8 @@ def test_an_error_keeps_its_kind_and_has_nothing_behind_it(
     assert (type(masked), str(masked)) == (type(told), str(told))
     assert vars(masked) == vars(told)
     assert masked.__cause__ is masked.__context__ is None
+
+
+def test_of_an_error_whose_saga_is_unknown_only_the_class_is_told() -> None:
+    assert str(Mask(hides_all=True).error(ValueError("alice"))) == "ValueError: ***"
+    assert str(Mask(hides_all=True).error(Refused("alice"))) == MASK

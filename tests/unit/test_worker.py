@@ -1,5 +1,6 @@
 """What an engine's followups become in Celery: whether a task's chain goes on, ends or fails."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Retry
 
-from saga import Engine, connect
+from saga import Engine, Saga, connect
 from saga.followup import (
     BrokerAway,
     Drop,
@@ -23,7 +24,7 @@ from saga.followup import (
 )
 from saga.runtime import Delivery
 from saga.worker import COMPENSATE, DROPPED, CeleryPublisher, register
-from tests.unit.positions import book, refund, refund_call, take
+from tests.unit.positions import State, book, refund, refund_call, take
 
 pytestmark = pytest.mark.unit
 
@@ -50,19 +51,22 @@ class NoBroker:
 class Says(Engine):
     """An engine whose every run comes to what the test says."""
 
-    def __init__(self, followup: Followup) -> None:
+    def __init__(self, followup: Followup | Exception, saga: Saga[Any] = refund) -> None:
         self.broker = NoBroker()
         database = connect("postgresql://nobody@127.0.0.1:1/nothing")
-        super().__init__(database=database, sagas=[refund], publisher=self.broker)
+        super().__init__(database=database, sagas=[saga], publisher=self.broker)
         self.followup = followup
 
     def run(self, task: str, saga_id: UUID, *, epoch: int, delivery: Delivery) -> Followup:
         assert (task, saga_id, epoch) == (take.name, SAGA_ID, 1)
         assert not delivery.redelivered
+        if isinstance(self.followup, Exception):
+            raise self.followup
         return self.followup
 
     def send_compensations(self, saga_id: UUID) -> Followup:
         assert saga_id == SAGA_ID
+        assert not isinstance(self.followup, Exception)
         return self.followup
 
 
@@ -104,6 +108,22 @@ def test_an_error_is_let_go_so_that_link_error_fires() -> None:
     result = run(Says(Raise(error)))
 
     assert (result.state, result.result) == ("FAILURE", error)
+
+
+class Named(State):
+    name: str
+
+
+def test_trouble_of_ours_is_let_go_without_what_it_says_of_a_saga_with_sensitive_fields() -> None:
+    secret = replace(refund, state=Named, sensitive=["name"])
+
+    told = run(Says(ValueError("in alice's row")))
+    hidden = run(Says(ValueError("in alice's row"), secret))
+
+    assert str(told.result) == "in alice's row"
+    assert str(hidden.result) == "ValueError: ***", "the row cannot be read here"
+    assert "alice" in told.traceback
+    assert "alice" not in hidden.traceback
 
 
 def test_a_retry_waits_whole_seconds_and_no_less_than_asked(
