@@ -32,6 +32,12 @@ _MOST_CUTS = 4
 # So little before or behind a cut tells nothing, and may be any word's.
 _LEAST = 3
 
+# What events say in the definition's and the engine's own words, and which call or key they mean.
+_OUR_WORDS = frozenset(
+    {"task", "probe", "signal", "step", "compensated", "effect", "outcome", "asked", "what"}
+    | {"businessKey", "claim", "key", "signalId"}
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
@@ -85,12 +91,7 @@ class Mask:
 
         What fields were before, ``was``, is there because they are sensitive.
         """
-        return {
-            name: dict.fromkeys(value, MASK)
-            if name == "was" and isinstance(value, Mapping)
-            else self.values(value)
-            for name, value in detail.items()
-        }
+        return {name: self._told(name, value) for name, value in detail.items()}
 
     def error(self, error: Exception) -> Exception:
         """An error that says the same without what is sensitive, and with nothing behind it."""
@@ -109,6 +110,11 @@ class Mask:
                 hidden = f"{type(error).__name__}: {MASK}"
                 told = StepFailed(hidden if self.hides_all else self.text(gist(error)))
         return told.with_traceback(error.__traceback__)
+
+    def _told(self, name: str, value: Any) -> Any:
+        if name == "was" and isinstance(value, Mapping):
+            return dict.fromkeys(value, MASK)
+        return value if name in _OUR_WORDS else self.values(value)
 
     def _values(self, value: Any, depth: int) -> Any:
         if depth > _DEEPEST:

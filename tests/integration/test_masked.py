@@ -27,6 +27,8 @@ from saga import (
     external,
     pivot,
 )
+from saga.access import Role, keys
+from saga.api import create_app
 from saga.filter import Filter
 from saga.followup import Lane, Raise, RetryIn
 from saga.lists import list_sagas
@@ -34,6 +36,7 @@ from saga.operator import Operator
 from saga.registry import Registry
 from saga.views import events_after, one, show, show_preview
 from saga.worker import CeleryPublisher, register
+from tests.integration.served import calling, served
 from tests.integration.shop import Order, Shop
 
 pytestmark = pytest.mark.integration
@@ -186,6 +189,30 @@ def test_what_is_hidden_moves_no_cursor(shop: SecretShop) -> None:
             wanted = replace(wanted, cursor=page["nextCursor"])
 
     assert seen == ["Carla: 2", "Carla: 2"]
+
+
+def test_each_role_is_told_over_http_what_it_may_see(shop: SecretShop) -> None:
+    saga_id = troubled(shop)
+    paths = [
+        f"/api/sagas/{saga_id}",
+        f"/api/sagas/{saga_id}/compensate/preview",
+        "/api/sagas",
+        "/api/sagas?error=ValueError",
+    ]
+    seen: dict[Role, list[str]] = {}
+    found: dict[Role, int] = {}
+    with served(create_app(shop.engine, api_key=None)) as address:
+        for role in Role:
+            with shop.database.begin() as connection:
+                key = keys.create(connection, name=f"a {role}", role=role, by="Ann")
+            with calling(address, key.secret) as client:
+                seen[role] = [client.get(path).raise_for_status().text for path in paths]
+                found[role] = len(client.get("/api/sagas?q=smith").json()["items"])
+
+    see_all = {Role.OPERATOR, Role.ADMIN}
+    assert {role for role in Role if names_in(seen[role])} == see_all
+    assert {role for role in Role if found[role]} == see_all
+    assert all(str(saga_id) in told for role in Role for told in seen[role])
 
 
 def test_followups_carry_masked_errors(shop: SecretShop) -> None:
