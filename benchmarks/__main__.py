@@ -34,7 +34,7 @@ class Sizes:
     repetitions: int = 5
     counted: int = 50
     start_seconds: int = 15
-    http_seconds: int = 20
+    requests: int = 2_000
     take_overs: int = 5
     finished: int = 1_000_000
     open_sagas: int = 10_000
@@ -49,7 +49,7 @@ QUICK = Sizes(
     repetitions=1,
     counted=10,
     start_seconds=2,
-    http_seconds=1,
+    requests=40,
     take_overs=1,
     finished=20_000,
     open_sagas=1_000,
@@ -80,7 +80,7 @@ def measure(sizes: Sizes, *, quick: bool) -> results.Results:
             flow.stop()
         start = start_latency(servers, seconds=sizes.start_seconds)
         say(f"start: {start['p50Ms']} ms, 99 % within {start['p99Ms']} ms")
-        over_http = measure_http(servers, seconds=sizes.http_seconds)
+        over_http = measure_http(servers, requests=sizes.requests)
         inside = over_http["workersStopped"]["inside"]
         say(f"start over HTTP: {inside['p50Ms']} ms, 99 % within {inside['p99Ms']} ms")
         scanned = scan(servers, finished=sizes.finished)

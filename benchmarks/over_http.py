@@ -23,7 +23,6 @@ from models import PaymentView
 from saga.access import Role, keys
 
 BUDGET_MS = 10
-_WARM_UP = 100
 # As benchmarks.timed_api has them, which only the process that serves can import.
 _BARE, _TIMES = "/benchmark/bare", "/benchmark/times"
 
@@ -33,20 +32,19 @@ _PERCENTILES = {"p50Ms": 0.50, "p99Ms": 0.99, "p999Ms": 0.999, "maxMs": 1.0}
 Request = dict[str, Any]
 
 
-def measure_http(servers: Servers, *, seconds: int) -> dict[str, Any]:
+def measure_http(servers: Servers, *, requests: int) -> dict[str, Any]:
     """What an answer takes inside the server and for who asked. Raises BenchmarkError."""
-    count = RATE * seconds
     calm = Front(servers, "http_stopped", with_workers=False)
     try:
-        bare = calm.offer([_request(_BARE) for _ in range(count + _WARM_UP)])
-        stopped = calm.refund(count)
+        bare = calm.ask_nothing(requests)
+        stopped = calm.refund(requests)
         stopped |= calm.found("RUNNING")
         calm.check_messages()
     finally:
         calm.stop()
     busy = Front(servers, "http_running", with_workers=True)
     try:
-        running = busy.refund(count)
+        running = busy.refund(requests)
         until(busy.at_rest, "all refunds are at rest", pause=0.5)
         running |= busy.found("COMPLETED")
         busy.check_books()
@@ -59,7 +57,7 @@ def measure_http(servers: Servers, *, seconds: int) -> dict[str, Any]:
         }
     return {
         "offeredPerSecond": RATE,
-        "seconds": seconds,
+        "requests": requests,
         "budgetMs": BUDGET_MS,
         "bare": bare,
         "workersStopped": stopped,
@@ -102,24 +100,28 @@ class Front:
         for family in self._families.values():
             family.stop()
 
-    def refund(self, count: int) -> dict[str, Any]:
-        """Refund so many payments, each once, in a warm-up some more."""
-        self._payments = self._site.payments(count + _WARM_UP)
-        return self.offer([_refund(payment) for payment in self._payments])
+    def ask_nothing(self, count: int) -> dict[str, Any]:
+        """What the answers of the bare route take."""
+        return self._offer([_request(_BARE) for _ in range(count + _warm_up(count))], count)
 
-    def offer(self, requests: Sequence[Request]) -> dict[str, Any]:
-        """Offer requests, those of a warm-up first; what the answers of the others took.
+    def refund(self, count: int) -> dict[str, Any]:
+        """What the answers take when so many payments are refunded, each once."""
+        self._payments = self._site.payments(count + _warm_up(count))
+        return self._offer([_refund(payment) for payment in self._payments], count)
+
+    def _offer(self, requests: Sequence[Request], count: int) -> dict[str, Any]:
+        """Offer them, and measure the last ``count``.
 
         Raises BenchmarkError when one is answered with anything but 202.
         """
-        self._send(requests[:_WARM_UP])
+        self._send(requests[:-count])
         self._times()
         watch = Watch(self._servers.families | self._families)
-        sent = self._send(requests[_WARM_UP:])
+        sent = self._send(requests[-count:])
         usage = watch.read()
         inside = self._times()
-        if len(inside) != len(requests) - _WARM_UP:
-            raise BenchmarkError(f"the server gave {len(inside)} answers")
+        if len(inside) != count:
+            raise BenchmarkError(f"the server gave {len(inside)} answers to {count} requests")
         return _figures(inside, sent, usage)
 
     def _send(self, requests: Sequence[Request]) -> dict[str, Any]:
@@ -188,6 +190,11 @@ class Front:
         sql = "SELECT extract(epoch FROM max(completed_at) - min(started_at)) FROM saga_state"
         [[seconds]] = self._site.rows(sql)
         return round(float(seconds), 1)
+
+
+def _warm_up(count: int) -> int:
+    """How many more come first, which open connections and fill caches."""
+    return min(100, count)
 
 
 def _refund(payment: PaymentView) -> Request:

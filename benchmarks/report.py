@@ -131,8 +131,8 @@ def _waiting(results: Results) -> list[list[str]]:
 def _http(found: dict[str, Any]) -> tuple[str, list[list[str]]]:
     budget = found["budgetMs"]
     title = (
-        f"Refunds started over HTTP, {found['offeredPerSecond']} a second for "
-        f"{found['seconds']} s; workers stopped: 99 % within {budget} ms inside the server"
+        f"{found['requests']:,} refunds started over HTTP, {found['offeredPerSecond']} a second; "
+        f"99 % within {budget} ms inside the server while workers are stopped"
     )
     head = ["", "inside: median", "99 %", "of bare", "worst", "outside: median", "99 %"]
     rows = [[*head, "CPU ms each", "of a core", "foreign load", "accepted", "found", "budget"]]
