@@ -1,6 +1,6 @@
 """The same for many sagas: one after the other, each as it was seen in the list."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -13,6 +13,7 @@ from saga.operator import Acted, Operator
 from saga.position import Intervention, Status
 
 Act: TypeAlias = Callable[[UUID, int | None], Acted]
+Pages: TypeAlias = Callable[[Filter], Mapping[str, Any]]
 
 # So many sagas are acted on at once, unless more are asked for.
 MOST_AT_ONCE = 1_000
@@ -41,39 +42,47 @@ class Bulk:
 
     Iterate it once: each step is one saga's own transaction, so that what is done stays done
     wherever it ends. A saga that moved since it was listed is told as refused, not forced.
-    ``more`` is true afterwards where sagas were left over.
+    ``more`` is true afterwards where sagas were left over. ``total`` is how many there are to act
+    on, as soon as the page is read that tells; None until then.
     """
 
-    def __init__(
-        self, engine: Engine, wanted: Filter, act: Act, *, most: int = MOST_AT_ONCE
-    ) -> None:
-        self._engine = engine
+    def __init__(self, pages: Pages, wanted: Filter, act: Act, *, most: int = MOST_AT_ONCE) -> None:
+        self._pages = pages
         self._wanted = wanted
         self._act = act
         self._most = most
         self.more = False
+        self.total: int | None = None
 
     def __iter__(self) -> Iterator[Tried]:
         left, cursor = self._most, self._wanted.cursor
         while True:
-            page = self._page(min(left, MOST), cursor)
-            for listed in page["items"]:
-                yield self._try(UUID(listed["sagaId"]), listed["version"])
+            page = self._pages(replace(self._wanted, limit=min(left, MOST), cursor=cursor))
             left -= len(page["items"])
             cursor = page["nextCursor"]
             if cursor is None or left <= 0:
+                self.total = self._most - left
+            for listed in page["items"]:
+                yield self._try(UUID(listed["sagaId"]), listed["version"])
+            if cursor is None or left <= 0:
                 break
         self.more = cursor is not None
-
-    def _page(self, limit: int, cursor: str | None) -> dict[str, Any]:
-        with self._engine.database.connect() as connection:
-            return list_sagas(connection, replace(self._wanted, limit=limit, cursor=cursor))
 
     def _try(self, saga_id: UUID, version: int) -> Tried:
         try:
             return Tried(saga_id=saga_id, acted=self._act(saga_id, version))
         except (Conflict, NotFound) as refusal:
             return Tried(saga_id=saga_id, refusal=refusal)
+
+
+def pages_of(engine: Engine) -> Pages:
+    """Pages as an engine's database has them."""
+
+    def read(wanted: Filter) -> dict[str, Any]:
+        with engine.database.connect() as connection:
+            return list_sagas(connection, wanted)
+
+    return read
 
 
 def meant(wanted: Filter, what: Intervention) -> Filter:

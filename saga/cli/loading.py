@@ -11,6 +11,8 @@ from saga import logs
 from saga.application import SagaApp
 from saga.cli.errors import CliError, NoStackError, UsageError
 from saga.cli.invocation import current
+from saga.cli.local import Local
+from saga.cli.service import Service
 
 
 def load_application() -> SagaApp:
@@ -42,6 +44,12 @@ def load_application() -> SagaApp:
         # Its log lines would stand among the values that a command prints.
         logs.configure()
     return app
+
+
+def sagas() -> Service:
+    """Give the sagas that the caller means. Raises NoStackError where there are none."""
+    app = connect()
+    return Local(app.engine, app.producers)
 
 
 def connect() -> SagaApp:

@@ -5,18 +5,15 @@ from contextlib import contextmanager
 
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from saga.bulk import Act, Bulk, Tried
+from saga.bulk import Bulk, Tried
 from saga.cli.database import database_errors
 from saga.cli.errors import CliError
 from saga.cli.invocation import current
 from saga.cli.output import console, print_json
-from saga.engine import Engine
-from saga.filter import Filter
 
 
-def act_on_many(engine: Engine, wanted: Filter, act: Act, *, most: int) -> None:
+def tell_many(bulk: Bulk, *, most: int) -> None:
     """Act on each saga of the list. Raises CliError in the end where some were refused."""
-    bulk = Bulk(engine, wanted, act, most=most)
     acted = refused = 0
     with database_errors(), _progress() as progress:
         task = progress.add_task("", total=None) if progress is not None else None

@@ -4,20 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from saga.bulk import act, meant
-from saga.cli.database import database_errors
+from saga.bulk import meant
 from saga.cli.errors import CliError
 from saga.cli.invocation import current
-from saga.cli.loading import connect
-from saga.cli.many import act_on_many
+from saga.cli.loading import sagas
+from saga.cli.many import tell_many
 from saga.cli.options import Filters, Signed, Which, spread
 from saga.cli.output import console, has_terminal, print_json
 from saga.cli.pauses import list_pauses, pause_type, resume_type
 from saga.cli.previews import print_preview
-from saga.cli.steps import of_step
-from saga.operator import Acted, Operator
+from saga.operator import Acted
 from saga.position import Intervention
-from saga.views import identified, show_preview
+from saga.views import identified
 
 
 def register(root: typer.Typer) -> None:
@@ -121,17 +119,17 @@ def _act(what: Intervention, which: Which, signed: Signed, filters: Filters) -> 
         return
     which.check_many(filters)
     wanted, reason = meant(filters.wanted(), what), signed.because
-    engine = connect().engine
-    wanted = of_step(wanted, engine.registry)
-    does = act(Operator(engine, actor=signed.name), what, reason=reason)
-    act_on_many(engine, wanted, does, most=which.most)
+    service = sagas()
+    wanted = service.whole_step(wanted)
+    tell_many(
+        service.act_on_many(what, wanted, reason=reason, actor=signed.actor, most=which.most),
+        most=which.most,
+    )
 
 
 def _one(what: Intervention, saga_id: str, signed: Signed, version: int | None) -> None:
     key, reason = identified(saga_id), signed.because
-    does = act(Operator(connect().engine, actor=signed.name), what, reason=reason)
-    with database_errors():
-        tell(does(key, version))
+    tell(sagas().act(what, key, reason=reason, actor=signed.actor, version=version))
 
 
 def tell(acted: Acted) -> None:
@@ -154,9 +152,7 @@ def tell(acted: Acted) -> None:
 
 
 def _preview(saga_id: str) -> dict[str, Any]:
-    engine = connect().engine
-    with database_errors(), engine.database.connect() as connection:
-        seen = show_preview(connection, engine.registry, saga_id)
+    seen = sagas().preview(saga_id)
     if current().json:
         print_json(seen)
     else:

@@ -64,11 +64,9 @@ class Signed:
     """In whose name an operator acts, and why."""
 
     reason: Annotated[str | None, typer.Option(help="Why; it stands in the saga's events.")] = None
-    actor: Annotated[str | None, typer.Option(help="Who; else your login name.")] = None
-
-    @property
-    def name(self) -> str:
-        return self.actor or login_name()
+    actor: Annotated[
+        str | None, typer.Option(help="Who; else your login name. Over HTTP it is the key's.")
+    ] = None
 
     @property
     def because(self) -> str:

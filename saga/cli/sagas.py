@@ -6,19 +6,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from saga.cli.database import database_errors
 from saga.cli.errors import UsageError
 from saga.cli.invocation import current
-from saga.cli.loading import connect
+from saga.cli.loading import sagas
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
-from saga.cli.steps import of_step
 from saga.cli.timeline import entries, short, took
-from saga.counts import MOST_COUNTED, count_sagas
+from saga.counts import MOST_COUNTED
 from saga.filter import MOST
-from saga.lists import list_sagas
 from saga.position import RESTING, Status
-from saga.views import show as view
 
 COLORS = {
     "RUNNING": "cyan",
@@ -56,10 +52,8 @@ def list_(
     if counts:
         _count({*filters.given(), *(name for name, text in page_of.items() if text)})
         return
-    app = connect()
-    wanted = of_step(wanted, app.engine.registry)
-    with database_errors(), app.engine.database.connect() as connection:
-        page = list_sagas(connection, wanted)
+    service = sagas()
+    page = service.list_sagas(service.whole_step(wanted))
     if current().json:
         print_json(page)
         return
@@ -74,9 +68,7 @@ def list_(
 def _count(filters: set[str]) -> None:
     if filters:
         raise UsageError(f"--counts counts all sagas: leave out {', '.join(sorted(filters))}")
-    app = connect()
-    with database_errors(), app.engine.database.connect() as connection:
-        counted = count_sagas(connection)
+    counted = sagas().count_sagas()
     if current().json:
         print_json(counted)
     elif counted["counts"]:
@@ -104,7 +96,7 @@ def _bounded(number: int, status: Status) -> str:
 
 def show(saga_id: _Id) -> None:
     """Show one saga: where it stands, its steps, and all that happened."""
-    seen = _look(saga_id)
+    seen = sagas().show(saga_id)
     if current().json:
         print_json(seen)
         return
@@ -128,7 +120,7 @@ def show(saga_id: _Id) -> None:
 
 def why(saga_id: _Id) -> None:
     """Say in plain words where a saga stands and what would happen next."""
-    seen = _look(saga_id)
+    seen = sagas().show(saga_id)
     if current().json:
         print_json({"sagaId": seen["saga"]["sagaId"], "why": seen["why"]})
     else:
@@ -140,7 +132,7 @@ def colored(status: str) -> str:
     return f"[{COLORS.get(status, 'default')}]{status}[/]"
 
 
-def table_of(sagas: list[dict[str, Any]]) -> Table:
+def table_of(listed: list[dict[str, Any]]) -> Table:
     """Sagas as a page of a list has them; as many columns as there is room for."""
     narrow = console.width < _WIDE_ENOUGH
     table = Table(box=None, pad_edge=False)
@@ -148,18 +140,12 @@ def table_of(sagas: list[dict[str, Any]]) -> Table:
     table.add_column("status", no_wrap=True)
     for column in ("step",) if narrow else ("started", "type", "step", "key"):
         table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for saga in sagas:
+    for saga in listed:
         step = short(saga["currentStep"], saga["sagaType"])
         started = f"{saga['startedAt'][:19]}Z"
         wide = (started, saga["sagaType"], step, escape(saga["businessKey"] or ""))
         table.add_row(saga["sagaId"], colored(saga["status"]), *((step,) if narrow else wide))
     return table
-
-
-def _look(saga_id: str) -> dict[str, Any]:
-    app = connect()
-    with database_errors(), app.engine.database.connect() as connection:
-        return view(connection, app.engine.registry, saga_id)
 
 
 def _steps(steps: list[dict[str, Any]], saga_type: str) -> Table:

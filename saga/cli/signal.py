@@ -3,13 +3,10 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy.orm import Session
 
-from saga.cli.database import database_errors
 from saga.cli.inputs import json_object
 from saga.cli.invocation import current
-from saga.cli.loading import connect
-from saga.cli.options import login_name
+from saga.cli.loading import sagas
 from saga.cli.output import console, print_json
 from saga.views import identified
 
@@ -29,9 +26,7 @@ def signal(
 ) -> None:
     """Send a signal: early or late is the same, and what waits for it goes on."""
     key, values = identified(saga_id), json_object("--payload", payload)
-    engine = connect().engine
-    with database_errors(), Session(engine.database) as session, session.begin():
-        taken = engine.signal(session, key, name, values, signal_id=signal_id, actor=login_name())
+    taken = sagas().signal(key, name, values, signal_id=signal_id)
     if current().json:
         print_json({"sagaId": str(key), "signalId": taken.signal_id, "new": taken.is_new})
     else:

@@ -8,20 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from saga.cli.database import database_errors
 from saga.cli.errors import UsageError
 from saga.cli.invocation import current
-from saga.cli.loading import connect
+from saga.cli.loading import sagas
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
 from saga.cli.sagas import colored, table_of
-from saga.cli.steps import of_step
+from saga.cli.service import Service
 from saga.cli.timeline import Entry, entries, short, took
-from saga.engine import Engine
 from saga.filter import Filter
-from saga.lists import list_sagas
 from saga.position import RESTING, Status
-from saga.views import events_after, one
 
 _EVERY = timedelta(seconds=1)
 _ENDED = frozenset({*RESTING, Status.FAILED})
@@ -48,46 +44,37 @@ def watch(
         _watch_one(saga_id)
         return
     wanted = filters.wanted(limit=limit)
-    engine = connect().engine
-    wanted = of_step(wanted, engine.registry)
+    service = sagas()
+    wanted = service.whole_step(wanted)
     try:
         if console.is_terminal and not current().json:
-            _watch_table(engine, wanted)
+            _watch_table(service, wanted)
         else:
-            _watch_changes(engine, wanted)
+            _watch_changes(service, wanted)
     except KeyboardInterrupt:
         return
 
 
 def _watch_one(saga_id: str) -> None:
-    engine = connect().engine
-    with database_errors():
-        saga = _look(engine, saga_id)
-        happened = _happening(engine, saga_id)
-        if current().json:
-            for event in happened:
-                print_json(event)
-            return
-        console.print(f"{saga['sagaType']} {saga['sagaId']}", soft_wrap=True)
-        for entry in entries(happened, saga["sagaType"]):
-            _print_entry(entry)
-        ended = _look(engine, saga_id)
+    service = sagas()
+    saga = service.look(saga_id)
+    happened = _happening(service, saga_id)
+    if current().json:
+        for event in happened:
+            print_json(event)
+        return
+    console.print(f"{saga['sagaType']} {saga['sagaId']}", soft_wrap=True)
+    for entry in entries(happened, saga["sagaType"]):
+        _print_entry(entry)
+    ended = service.look(saga_id)
     console.print(f"the saga is {colored(ended['status'])}", soft_wrap=True)
 
 
-def _look(engine: Engine, saga_id: str) -> dict[str, Any]:
-    with engine.database.connect() as connection:
-        return one(connection, saga_id)
-
-
-def _happening(engine: Engine, saga_id: str) -> Iterator[dict[str, Any]]:
+def _happening(service: Service, saga_id: str) -> Iterator[dict[str, Any]]:
     """What happened to a saga, and what happens, until it comes to an end."""
     seen = 0
     while True:
-        with engine.database.connect() as connection:
-            # The saga first: what it tells of has an event by then.
-            saga = one(connection, saga_id)
-            events = events_after(connection, saga_id, seen)
+        saga, events = service.happened(saga_id, seen)
         yield from events
         if events:
             seen = events[-1]["seq"]
@@ -105,38 +92,31 @@ def _print_entry(entry: Entry) -> None:
     console.print("  ".join(word for word in said if word), soft_wrap=True, markup=False)
 
 
-def _watch_table(engine: Engine, wanted: Filter) -> None:
-    with database_errors(), Live(console=console, auto_refresh=False) as live:
+def _watch_table(service: Service, wanted: Filter) -> None:
+    with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(table_of(_page(engine, wanted)), refresh=True)
+            live.update(table_of(service.list_sagas(wanted)["items"]), refresh=True)
             _wait()
 
 
-def _page(engine: Engine, wanted: Filter) -> list[dict[str, Any]]:
-    with engine.database.connect() as connection:
-        sagas: list[dict[str, Any]] = list_sagas(connection, wanted)["items"]
-    return sagas
+def _watch_changes(service: Service, wanted: Filter) -> None:
+    for saga in _changes(service, wanted):
+        if current().json:
+            print_json(saga)
+            continue
+        step = short(saga["currentStep"], saga["sagaType"])
+        line = f"{saga['sagaId']} {saga['status']} {saga['sagaType']} {step}"
+        console.print(f"{line} {saga['businessKey'] or ''}", soft_wrap=True, markup=False)
 
 
-def _watch_changes(engine: Engine, wanted: Filter) -> None:
-    with database_errors():
-        for saga in _changes(engine, wanted):
-            if current().json:
-                print_json(saga)
-                continue
-            step = short(saga["currentStep"], saga["sagaType"])
-            line = f"{saga['sagaId']} {saga['status']} {saga['sagaType']} {step}"
-            console.print(f"{line} {saga['businessKey'] or ''}", soft_wrap=True, markup=False)
-
-
-def _changes(engine: Engine, wanted: Filter) -> Iterator[dict[str, Any]]:
+def _changes(service: Service, wanted: Filter) -> Iterator[dict[str, Any]]:
     """Each saga of the list as it is, again when it changed, and once more when it has left it."""
     before: dict[str, int] = {}
     while True:
-        page = _page(engine, wanted)
+        page = service.list_sagas(wanted)["items"]
         now = {saga["sagaId"]: saga["version"] for saga in page}
         for saga_id in before.keys() - now.keys():
-            left = _look(engine, saga_id)
+            left = service.look(saga_id)
             if left["version"] != before[saga_id]:
                 yield left
         for saga in reversed(page):

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from saga import views
 from saga.cli import watch
+from saga.cli.local import Local
 from saga.filter import Filter
 from tests.integration.desk import Desk
 from tests.integration.shop import Shop
@@ -61,8 +63,8 @@ def test_a_failed_saga_is_the_end_too(shop: Shop, desk: Desk) -> None:
 def test_long_stories_are_read_in_pieces(
     shop: Shop, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = watch.events_after
-    monkeypatch.setattr(watch, "events_after", lambda *given: whole(*given, most=2))
+    whole = views.events_after
+    monkeypatch.setattr(views, "events_after", lambda *given: whole(*given, most=2))
     saga_id = shop.start()
     shop.work_off()
 
@@ -82,7 +84,7 @@ def test_what_cannot_be_watched(desk: Desk) -> None:
 def test_a_list_tells_each_change_and_what_left_it(shop: Shop, desk: Desk) -> None:
     del desk  # its clock is wanted
     first = str(shop.start())
-    changes = watch._changes(shop.engine, Filter(status="RUNNING"))
+    changes = watch._changes(Local(shop.engine), Filter(status="RUNNING"))
 
     def following(count: int) -> list[tuple[Any, Any]]:
         told = [next(changes) for _ in range(count)]

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from saga import bulk
-from saga.bulk import Bulk, Tried, act, meant
+from saga.bulk import Bulk, Tried, act, meant, pages_of
 from saga.errors import MovedSince, NotAllowedNow
 from saga.filter import Filter
 from saga.operator import Acted, Operator
@@ -36,7 +36,9 @@ def test_each_saga_of_the_list_is_acted_on_once_though_the_list_shrinks_meanwhil
 ) -> None:
     sagas = [shop.start() for _ in range(5)]
 
-    does = Bulk(shop.engine, Filter(status="RUNNING"), act(ann, Intervention.CANCEL, reason=WHY))
+    does = Bulk(
+        pages_of(shop.engine), Filter(status="RUNNING"), act(ann, Intervention.CANCEL, reason=WHY)
+    )
     tried = list(does)
 
     assert ids(tried) == sagas[::-1]
@@ -51,7 +53,7 @@ def test_no_more_than_asked_for(shop: Shop, ann: Operator, most: int, *, more: b
     sagas = [shop.start() for _ in range(5)]
     pauses = act(ann, Intervention.PAUSE, reason=WHY)
 
-    does = Bulk(shop.engine, Filter(), pauses, most=most)
+    does = Bulk(pages_of(shop.engine), Filter(), pauses, most=most)
 
     assert ids(list(does)) == sagas[::-1][:most]
     assert does.more is more
@@ -65,7 +67,7 @@ def test_what_is_refused_is_told_and_the_others_are_done(shop: Shop, ann: Operat
     fine = shop.start()
     shop.work_off()
 
-    told = list(Bulk(shop.engine, Filter(), act(ann, Intervention.RETRY, reason=WHY)))
+    told = list(Bulk(pages_of(shop.engine), Filter(), act(ann, Intervention.RETRY, reason=WHY)))
 
     assert ids(told) == [fine, broken]
     assert isinstance(told[0].refusal, NotAllowedNow)
@@ -84,7 +86,7 @@ def test_a_saga_that_moved_since_it_was_listed_is_told_and_not_forced(
             shop.deliver()
         return pauses(saga_id, version)
 
-    told = list(Bulk(shop.engine, Filter(), meanwhile))
+    told = list(Bulk(pages_of(shop.engine), Filter(), meanwhile))
 
     assert told[0].acted is not None
     assert isinstance(told[1].refusal, MovedSince)
@@ -94,7 +96,7 @@ def test_a_saga_that_moved_since_it_was_listed_is_told_and_not_forced(
 def test_whoever_stops_in_between_keeps_what_is_done(shop: Shop, ann: Operator) -> None:
     first, second = shop.start(), shop.start()
 
-    next(iter(Bulk(shop.engine, Filter(), act(ann, Intervention.PAUSE, reason=WHY))))
+    next(iter(Bulk(pages_of(shop.engine), Filter(), act(ann, Intervention.PAUSE, reason=WHY))))
 
     assert (shop.row(first)["paused"], shop.row(second)["paused"]) == (None, "saga")
 
