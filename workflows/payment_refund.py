@@ -202,11 +202,20 @@ def request_refund(
         reason=asked.reason,
     )
     key = f"payment:{payment.id}"
-    before = engine.earlier(
-        session, refund, state, idempotency_key=idempotency_key, business_key=key
-    )
-    if before is not None:
+    try:
+        _check(payment, amount_minor)
+    except (NotRefundable, AmountNotLeft):
+        # Whoever asks again is told of what they started, whatever the payment is by now.
+        before = engine.earlier(
+            session, refund, state, idempotency_key=idempotency_key, business_key=key
+        )
+        if before is None:
+            raise
         return before
+    return engine.start(session, refund, state, idempotency_key=idempotency_key, business_key=key)
+
+
+def _check(payment: Payment, amount_minor: int) -> None:
     if payment.status not in _REFUNDABLE:
         raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
     # Of a payment that is being refunded, too: waiting for that would not make it more.
@@ -214,4 +223,3 @@ def request_refund(
         raise AmountNotLeft(payment.id, Decimal(payment.left_minor).scaleb(-2))
     if payment.status == PaymentStatus.REFUNDING:
         raise NotRefundable(payment.id, f"it is {payment.status}, not {PaymentStatus.SUCCESS}")
-    return engine.start(session, refund, state, idempotency_key=idempotency_key, business_key=key)
