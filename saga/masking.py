@@ -5,6 +5,7 @@ part from its middle, is not hidden.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -31,6 +32,9 @@ _CUTS = ("…", "...")
 _MOST_CUTS = 4
 # So little before or behind a cut tells nothing, and may be any word's.
 _LEAST = 3
+
+# From here on PostgreSQL quotes the statement and the rows, other people's among them.
+_QUOTES = re.compile(r"(?<=\s)(LINE \d+|DETAIL|CONTEXT): .*", re.DOTALL)
 
 # What events say in the definition's and the engine's own words, and which call or key they mean.
 _OUR_WORDS = frozenset(
@@ -75,6 +79,8 @@ class Mask:
         """The text with each sensitive value in it replaced, whatever its letters' case."""
         if self.hides_all:
             return MASK if text else text
+        if self.fields:
+            text = _QUOTES.sub(rf"\1: {MASK}", text)
         if not self.written or not text:
             return text
         folded = _folded(text)

@@ -76,6 +76,14 @@ def test_a_value_is_hidden_however_it_is_written(value: Any, text: str, left: st
     assert mask(reason=value).text(text) == left
 
 
+def test_nothing_is_told_that_a_database_quotes_of_its_rows() -> None:
+    said = "UniqueViolation: duplicate key value DETAIL:  Key (name)=(dora) already exists."
+
+    assert mask().text(said) == "UniqueViolation: duplicate key value DETAIL: ***"
+    assert mask().text('Odd: no uuid: "x" LINE 1: SELECT 7') == 'Odd: no uuid: "x" LINE 1: ***'
+    assert Mask.of(visit(), {}).text(said) == said
+
+
 def test_values_that_overlap_or_touch_leave_nothing_between_them() -> None:
     hides = mask(user_id="abcd", reason=["cdef", "efgh", "abab"])
 
