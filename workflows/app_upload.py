@@ -64,7 +64,7 @@ upload = Saga(
         retriable(update_latest_version, compensation=leave_latest_version, retry=RETRY),
         retriable(send_notification, retry=RETRY, give_up=skip),
     ],
-    # All that it remembers is for everybody to read, but only once it is available.
+    # What somebody wrote freely; all else that it remembers is the package's own.
     sensitive=["description"],
 )
 
