@@ -11,6 +11,7 @@ from saga.errors import (
     DefinitionError,
     IdempotencyKeyReused,
     InvalidInput,
+    LoanError,
     NeedsPerson,
     NotFound,
     Refused,
@@ -20,6 +21,7 @@ from saga.errors import (
     StepMisbehaved,
     TryAgain,
 )
+from saga.loan import borrowed
 from saga.operator import Acted, Operator
 from saga.position import Outcome, Status
 from saga.reporting import progress
@@ -41,11 +43,13 @@ from saga.task import (
 )
 from saga.timing import Timing
 from saga.waiting import PollAgain, Signal, SleepUntil, Wait, on_signal, sleep_until
+from saga.worker import CeleryPublisher, producer, register
 
 __all__ = [
     "Acted",
     "BusinessKeyTaken",
     "CannotTell",
+    "CeleryPublisher",
     "ClaimLost",
     "Conflict",
     "DefinitionError",
@@ -58,6 +62,7 @@ __all__ = [
     "IdempotencyKey",
     "IdempotencyKeyReused",
     "InvalidInput",
+    "LoanError",
     "NeedsPerson",
     "NotFound",
     "Operator",
@@ -82,6 +87,7 @@ __all__ = [
     "Timing",
     "TryAgain",
     "Wait",
+    "borrowed",
     "compensatable",
     "connect",
     "external",
@@ -91,7 +97,9 @@ __all__ = [
     "on_signal",
     "pivot",
     "probe",
+    "producer",
     "progress",
+    "register",
     "retriable",
     "skip",
     "sleep_until",

@@ -18,6 +18,7 @@ SagaError
 │   ├── BadSignal              its name, its payload or its id is not what the saga knows
 │   ├── BadKey                 an idempotency key that no step of the saga was called with
 │   └── BadIntervention        its reason, step, outcome, evidence or state cannot be
+├── LoanError                  a connection cannot be borrowed, or not used so
 ├── StepMisbehaved             a step did what only the engine may do
 ├── SignalMissed               what a step waited for did not come in time
 ├── SagaFailed                 a task's last word: its saga is FAILED
@@ -211,6 +212,10 @@ class BadIntervention(InvalidInput):
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(f"{field} {message}")
+
+
+class LoanError(SagaError):
+    """A connection cannot be borrowed as it is, or a borrower would end what is the lender's."""
 
 
 class StepMisbehaved(SagaError):

@@ -39,6 +39,7 @@ PUBLIC = {
     *("external_compensation", "manual", "nothing_to_compensate", "pivot", "probe", "retriable"),
     *("skip", "progress", "ClaimLost"),
     *("transactional", "transactional_compensation"),
+    *("CeleryPublisher", "LoanError", "borrowed", "producer", "register"),
 }
 
 TASKS = {
