@@ -76,13 +76,11 @@ def _start(axes: Axes, results: Results) -> None:
         ("over HTTP", _STACK["postgres"], http["quantilesMs"], http["inside"]),
     )
     for said, colour, quantiles, found in drawn:
-        axes.plot(quantiles[:100], range(100), color=colour, label=said)
-        for name, share in (("p50Ms", 50), ("p99Ms", 99)):
-            axes.scatter([found[name]], [share], color=colour, zorder=3)
-            label = f"{share} %: {found[name]:.1f} ms"
-            axes.annotate(label, (found[name], share), (8, -12), ha="left", textcoords=_POINTS)
-    axes.set_xlim(0, max(start["p99Ms"], http["inside"]["p99Ms"]) * 1.6)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
+        label = f"{said}\n50 %: {found['p50Ms']:.1f} ms\n99 %: {found['p99Ms']:.1f} ms"
+        axes.plot(quantiles[:100], range(100), color=colour, label=label)
+        axes.scatter([found["p50Ms"], found["p99Ms"]], [50, 99], color=colour, zorder=3)
+    axes.set_xlim(0, max(start["p99Ms"], http["inside"]["p99Ms"]) * 1.2)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_ylim(0, 105)
     axes.set_xlabel("milliseconds")
     axes.set_ylabel("% of starts took at most")
