@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import structlog
@@ -47,7 +48,15 @@ def load_application() -> SagaApp:
 
 
 def sagas() -> Service:
-    """Give the sagas that the caller means. Raises NoStackError where there are none."""
+    """Give the sagas that the caller means: of an API, or of servers that are spoken to directly.
+
+    Raises NoStackError where there are none.
+    """
+    if (url := current().url) is not None:
+        from saga.cli.remote import Remote  # noqa: PLC0415 - no other command waits for httpx
+        from saga.cli.wire import Wire  # noqa: PLC0415
+
+        return Remote(current().ends.enter_context(closing(Wire(url, current().key))))
     app = connect()
     return Local(app.engine, app.producers)
 
