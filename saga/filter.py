@@ -146,7 +146,7 @@ def _read(name: str, text: str) -> Any:
         case "since" | "until":
             return _instant(name, text)
         case "olderThan":
-            return _duration(name, text)
+            return duration(name, text)
         case "paused":
             if text != "yes":
                 raise BadFilter(name, "must be yes")
@@ -161,7 +161,8 @@ def _whole_number(name: str, text: str, which: str) -> int:
     return int(text)
 
 
-def _duration(name: str, text: str) -> timedelta:
+def duration(name: str, text: str) -> timedelta:
+    """So long as the text says, such as 90s, 15m, 2h or 3d. Raises BadFilter on ``name``."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise BadFilter(name, _NO_DURATION)
