@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from saga.cli.errors import CliError, translated
+from saga.cli.errors import CliError, UsageError, translated
 from saga.cli.invocation import Invocation, current, parse
 from saga.cli.loading import connect, load_application, use_stack
 from saga.cli.output import print_error, print_json
@@ -34,11 +34,23 @@ _MODULES = (
     "saga.cli.keys",
 )
 
+# What an API is asked as well; everything else is about the machine that it runs on.
+_OVER_HTTP = frozenset(
+    {
+        *("list", "show", "why", "watch", "start", "signal"),
+        *("retry", "compensate", "cancel", "pause", "resume", "resolve"),
+    }
+)
+
 _SHARED = """Every command also takes, before or after its name:
 
 --data DIR   the stack's data folder (SAGA_DATA; else .saga)
 
 --app MODULE:NAME   the application (SAGA_APP; else app of \\[tool.saga] in pyproject.toml)
+
+--url URL   the API to ask instead (SAGA_URL)
+
+--api-key KEY   opens it (better: SAGA_KEY)
 
 --json   one JSON value instead of text
 
@@ -55,7 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         invocation, rest = parse(arguments)
         root = _tree(invocation, rest)
-        root(args=rest or ["--help"], prog_name="saga")
+        with invocation.ends:
+            root(args=rest or ["--help"], prog_name="saga")
     except SystemExit as ended:
         if isinstance(ended.code, str):  # an application that cannot be loaded says why
             sys.stderr.write(f"{ended.code}\n")
@@ -95,6 +108,13 @@ def _tree(invocation: Invocation, rest: Sequence[str]) -> typer.Typer:
     for name in _MODULES:
         importlib.import_module(name).register(root)
     asked = next((word for word in rest if not word.startswith("-")), None)
+    if invocation.url is not None:
+        if asked is not None and asked not in _OVER_HTTP and "--help" not in rest:
+            raise UsageError(
+                f"saga {asked} works where the application and its servers are, not over HTTP: "
+                "leave out --url, and SAGA_URL"
+            )
+        return root
     if asked not in _names(root) and invocation.application is not None:
         try:
             use_stack()
