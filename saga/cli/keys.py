@@ -53,7 +53,7 @@ def create(
     if current().json:
         print_json({**_told(key), "secret": key.secret})
         return
-    console.print(f"{key.key_id}: {key.role} {escape(key.name)!r}{_until(key)}", soft_wrap=True)
+    console.print(f"{key.key_id}: {key.role} {escape(repr(key.name))}{_until(key)}", soft_wrap=True)
     console.print("the key, which nobody can show again:", soft_wrap=True)
     console.print(key.secret, soft_wrap=True, markup=False, highlight=False)
     console.print("send it as Authorization: Bearer KEY, or set SAGA_KEY for saga --url …")
@@ -97,7 +97,7 @@ def revoke(
     if current().json:
         print_json(_told(key))
     else:
-        console.print(f"{key.key_id} of {escape(key.name)!r} is revoked", soft_wrap=True)
+        console.print(f"{key.key_id} of {escape(repr(key.name))} is revoked", soft_wrap=True)
 
 
 def audit(

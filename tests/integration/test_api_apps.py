@@ -501,7 +501,7 @@ def test_the_form_is_described_to_programs(reception: Reception) -> None:
     shape = told["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(shape["properties"]) == {"file", "name", "description", "tags"}
     assert shape["required"] == ["file", "name"]
-    expected = {"202", "401", "408", "409", "413", "415", "422", "500", "503"}
+    expected = {"202", "401", "403", "408", "409", "413", "415", "422", "500", "503"}
     assert set(told["responses"]) == expected
     assert json.dumps(told).count("Problem") >= len(expected) - 1
 
