@@ -56,6 +56,11 @@ def lines(file: str) -> Iterator[tuple[int, bytes]]:
         raise UsageError(f"{file} cannot be read: {error}") from error
 
 
+def count_lines(file: str) -> int | None:
+    """How many ``lines`` the file has; None where that takes reading what comes only once."""
+    return sum(1 for _ in lines(file)) if Path(file).is_file() else None
+
+
 def about_field(error: Exception) -> str:
     """Say an error with the field that it is about, where it has one."""
     field, said = getattr(error, "field", None), str(error)

@@ -1,28 +1,23 @@
-"""How a command acts on many sagas: with progress on a terminal, line by line for programs."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.progress import Progress, SpinnerColumn, TextColumn
+"""How a command acts on many sagas: with progress on a terminal, else line by line."""
 
 from saga.bulk import Bulk, Tried
 from saga.cli.database import database_errors
 from saga.cli.errors import CliError
 from saga.cli.invocation import current
 from saga.cli.output import console, print_json
+from saga.cli.progress import Counter, counting
 
 
 def tell_many(bulk: Bulk, *, most: int) -> None:
     """Act on each saga of the list. Raises CliError in the end where some were refused."""
     acted = refused = 0
-    with database_errors(), _progress() as progress:
-        task = progress.add_task("", total=None) if progress is not None else None
+    with database_errors(), counting() as counter:
         for tried in bulk:
             acted += tried.acted is not None
             refused += tried.refusal is not None
-            _tell(tried, progress)
-            if progress is not None and task is not None:
-                progress.update(task, description=f"{acted} done, {refused} refused")
+            _tell(tried, counter)
+            count = acted + refused
+            counter.tell(count, f"{acted} done, {refused} refused", of=bulk.total)
     if current().json:
         print_json({"acted": acted, "refused": refused, "more": bulk.more})
     else:
@@ -33,18 +28,7 @@ def tell_many(bulk: Bulk, *, most: int) -> None:
         raise CliError(f"{refused} of {acted + refused} sagas were refused")
 
 
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """A line that counts, where a person looks on."""
-    if current().json or not console.is_terminal:
-        yield None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield progress
-
-
-def _tell(tried: Tried, progress: Progress | None) -> None:
+def _tell(tried: Tried, counter: Counter) -> None:
     saga_id = str(tried.saga_id)
     if current().json:
         said = {"error": str(tried.refusal)}
@@ -53,5 +37,5 @@ def _tell(tried: Tried, progress: Progress | None) -> None:
         print_json({"sagaId": saga_id, **said})
     elif tried.acted is None:
         console.print(f"{saga_id}: {tried.refusal}", soft_wrap=True, markup=False)
-    elif progress is None:
+    elif not counter.is_shown:
         console.print(f"{saga_id} is {tried.acted.status}", soft_wrap=True)

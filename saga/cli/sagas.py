@@ -110,12 +110,12 @@ def show(saga_id: _Id) -> None:
     allowed = ", ".join(seen["allowedActions"]) or "nothing"
     console.print(f"an operator may now: {allowed}", soft_wrap=True)
     console.print()
-    console.print(_steps(seen["steps"], kind), soft_wrap=True)
+    console.print(steps_table(seen["steps"], kind), soft_wrap=True)
     console.print()
     console.print(f"started {saga['startedAt']}")
     if seen["events"] and seen["events"][0]["seq"] > 1:
         console.print("the newest events alone; times count from the first of them")
-    console.print(_timeline(seen["events"], kind), soft_wrap=True)
+    console.print(timeline_table(seen["events"], kind), soft_wrap=True)
 
 
 def why(saga_id: _Id) -> None:
@@ -148,7 +148,8 @@ def table_of(listed: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _steps(steps: list[dict[str, Any]], saga_type: str) -> Table:
+def steps_table(steps: list[dict[str, Any]], saga_type: str) -> Table:
+    """Each step with what is known of its effect."""
     table = Table(box=None, pad_edge=False)
     for column in ("step", "role", "effect", "attempts"):
         table.add_column(column)
@@ -159,11 +160,15 @@ def _steps(steps: list[dict[str, Any]], saga_type: str) -> Table:
     return table
 
 
-def _timeline(events: list[dict[str, Any]], saga_type: str) -> Table:
+def timeline_table(
+    events: list[dict[str, Any]], saga_type: str, *, newest: int | None = None
+) -> Table:
+    """What happened, oldest first: all of it, or so many of the newest."""
     table = Table(box=None, pad_edge=False)
     for column in ("after", "step", "attempt", "outcome", "took", "worker"):
         table.add_column(column)
-    for entry in entries(events, saga_type):
+    told = list(entries(events, saga_type))
+    for entry in told if newest is None else told[-newest:]:
         table.add_row(
             took(entry.after_seconds),
             entry.step,

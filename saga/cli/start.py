@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from saga.cli.errors import CliError, ConflictError, NotFoundError, UsageError
-from saga.cli.inputs import about_field, lines
+from saga.cli.inputs import about_field, count_lines, lines
 from saga.cli.invocation import current
 from saga.cli.loading import sagas
 from saga.cli.output import console, print_error, print_json
+from saga.cli.progress import counting
 from saga.cli.service import Begun, Start
 from saga.errors import Conflict, InvalidInput, NotFound
 
@@ -63,24 +64,34 @@ def _start_lines(begin: Start, file: str, idempotency_key: str | None) -> None:
 
     Raises CliError in the end if there was one; a database that does not answer ends it at once.
     """
-    failed = 0
-    for number, text in lines(file):
-        key = None if idempotency_key is None else f"{idempotency_key}:{number}"
-        try:
-            started = _start(begin, text, key)
-        except (UsageError, NotFoundError, ConflictError) as error:
-            failed += 1
-            if current().json:
-                print_json({"line": number, "error": str(error)})
-            else:
-                print_error(f"line {number}: {error}")
-            continue
-        if current().json:
-            print_json({"line": number, **_told(started)})
-        else:
-            console.print(f"line {number}: saga {started.saga_id}", soft_wrap=True)
+    started = failed = 0
+    with counting() as counter:
+        of = count_lines(file) if counter.is_shown else None
+        for number, text in lines(file):
+            key = None if idempotency_key is None else f"{idempotency_key}:{number}"
+            try:
+                _tell_line(number, _start(begin, text, key))
+                started += 1
+            except (UsageError, NotFoundError, ConflictError) as error:
+                _tell_fault(number, error)
+                failed += 1
+            counter.tell(started + failed, f"{started} started, {failed} wrong", of=of)
     if failed:
         raise CliError(f"{failed} lines started nothing")
+
+
+def _tell_line(number: int, started: Begun) -> None:
+    if current().json:
+        print_json({"line": number, **_told(started)})
+    else:
+        console.print(f"line {number}: saga {started.saga_id}", soft_wrap=True)
+
+
+def _tell_fault(number: int, error: CliError) -> None:
+    if current().json:
+        print_json({"line": number, "error": str(error)})
+    else:
+        print_error(f"line {number}: {error}")
 
 
 def _told(started: Begun) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.live import Live
 
 from saga.cli.errors import UsageError
 from saga.cli.invocation import current
+from saga.cli.live import view
 from saga.cli.loading import sagas
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
@@ -37,7 +38,10 @@ def watch(
     filters: Filters,
     limit: Annotated[str, typer.Option(help="Of a list: so many, the newest.")] = _FEW,
 ) -> None:
-    """Watch one saga until it rests or is FAILED, or a list of sagas until Ctrl-C."""
+    """Watch one saga until it rests or is FAILED, or a list of sagas until Ctrl-C.
+
+    On a terminal it is all shown at once, and redrawn; elsewhere it is a line an event.
+    """
     if saga_id is not None:
         if filters.given():
             raise UsageError("with an ID there is no filter")
@@ -57,6 +61,9 @@ def watch(
 
 def _watch_one(saga_id: str) -> None:
     service = sagas()
+    if console.is_terminal and not current().json:
+        _watch_live(service, saga_id)
+        return
     saga = service.look(saga_id)
     happened = _happening(service, saga_id)
     if current().json:
@@ -68,6 +75,16 @@ def _watch_one(saga_id: str) -> None:
         _print_entry(entry)
     ended = service.look(saga_id)
     console.print(f"the saga is {colored(ended['status'])}", soft_wrap=True)
+
+
+def _watch_live(service: Service, saga_id: str) -> None:
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            seen = service.show(saga_id)
+            live.update(view(seen, height=console.height), refresh=True)
+            if seen["saga"]["status"] in _ENDED:
+                return
+            _wait()
 
 
 def _happening(service: Service, saga_id: str) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from celery import Celery
 
 from saga import SagaApp
 from saga.cli import run
+from saga.cli.output import console
 from tests.integration.shop import Shop
 
 
@@ -21,6 +22,7 @@ class Desk:
         self, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self._capsys = capsys
+        self._monkeypatch = monkeypatch
         # As a process that logs properly, whatever tests before did to it.
         structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
         app = ModuleType("shop_at_the_desk")
@@ -31,6 +33,12 @@ class Desk:
         monkeypatch.setenv("SAGA_APP", app.__name__)
         monkeypatch.setenv("DATABASE_URL", "postgresql://")
         monkeypatch.setenv("LOGNAME", "ann")
+
+    def at_a_terminal(self) -> None:
+        """From now on a person looks on."""
+        self._monkeypatch.setenv("TERM", "xterm")
+        self._monkeypatch.setattr(console, "_force_terminal", True)
+        self._monkeypatch.setattr(console, "is_interactive", True)
 
     def run(self, *words: object) -> tuple[int, str, str]:
         """Exit code, standard output, standard error."""

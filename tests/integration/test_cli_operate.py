@@ -219,6 +219,18 @@ def test_many_are_told_to_people_too(shop: Shop, desk: Desk) -> None:
     desk.fails(2, "cancel", "--all", "--most=0", WHY)
 
 
+def test_on_a_terminal_many_are_counted(shop: Shop, desk: Desk) -> None:
+    for _ in range(3):
+        shop.start()
+    desk.at_a_terminal()
+
+    said = desk.says("pause", "--all", "--type=shop", WHY)
+
+    assert "3/3" in said, "the total is known"
+    assert "3 done, 0 refused" in said
+    assert desk.lines("resume", "--all", "--type=shop", WHY)[-1]["acted"] == 3
+
+
 def test_a_signal_is_taken_once(shop: Shop, desk: Desk) -> None:
     shop.script.say("book", Wait(signal="paid", timeout=MINUTE))
     saga_id = shop.start()

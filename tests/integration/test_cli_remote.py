@@ -245,6 +245,18 @@ def test_lines_of_a_file_are_started_over_http(
     assert [key for *_, key in heard] == ["k:1"]
 
 
+def test_on_a_terminal_the_lines_of_a_file_are_counted(far: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_text('{"orderId": "1"}\n\n{"orderId": "2"}\n')
+    far.at_a_terminal()
+
+    said = far.says("start", "shop", f"--input=@{file}")
+
+    assert "2/2" in said, "blank lines are no sagas"
+    assert "2 started, 0 wrong" in said
+    assert said.count(": saga ") == 2
+
+
 def test_who_has_the_wrong_key_is_told_what_to_do(
     shop: Shop, far: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,24 @@ def test_a_saga_is_watched_until_it_rests(shop: Shop, desk: Desk, worker: thread
     assert told[-1]["kind"] == "completed"
 
 
+def test_on_a_terminal_a_saga_is_shown_whole_and_again_as_it_goes_on(
+    shop: Shop, desk: Desk, worker: threading.Thread
+) -> None:
+    saga_id = shop.start(business_key="[/]tea")
+    desk.at_a_terminal()
+    worker.start()
+
+    said = desk.says("watch", saga_id)
+
+    began, ended = said.index(f"{saga_id} is RUNNING"), said.rindex(f"{saga_id} is COMPLETED")
+    assert began < said.index("not started") < ended, "it was redrawn"
+    assert "[/]tea" in said[ended:]
+    assert "not started" not in said[ended:]
+    assert "the saga is COMPLETED" in said[ended:], "its newest events"
+    for line in desk.lines("watch", saga_id):
+        assert line["seq"], "programs are told as ever"
+
+
 def test_a_failed_saga_is_the_end_too(shop: Shop, desk: Desk) -> None:
     shop.script.say("book", *[ValueError("no ink")] * 4)
     saga_id = shop.start()
