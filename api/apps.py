@@ -44,6 +44,7 @@ from workflows import (
     download_name,
     find_application,
     request_upload,
+    upload,
 )
 
 log = structlog.get_logger("apps")
@@ -91,7 +92,7 @@ def router(engine: Engine) -> APIRouter:
         response_model=UploadAccepted,
         responses=answers(408, 409, 413, 415, 422),
         dependencies=[needs(Permission.START)],
-        openapi_extra={"requestBody": BODY},
+        openapi_extra={"requestBody": BODY, "x-saga-type": upload.name},
     )
     async def upload_application(
         request: Request, principal: Caller, idempotency_key: IdempotencyKey = None

@@ -13,7 +13,7 @@ from saga import Engine
 from saga.access import Permission
 from saga.api import Caller, ExactRoute, answers, needs
 from saga.outbox import LATER
-from workflows import PaymentNotFound, RefundInput, RefundTerms, request_refund
+from workflows import PaymentNotFound, RefundInput, RefundTerms, refund, request_refund
 
 IdempotencyKey = Annotated[
     str | None,
@@ -43,6 +43,7 @@ def router(engine: Engine) -> APIRouter:
         status_code=202,
         responses=answers(404, 409, 413, 422),
         dependencies=[needs(Permission.START)],
+        openapi_extra={"x-saga-type": refund.name},
     )
     def refund_payment(
         payment_id: Annotated[str, Path(alias="paymentId")],

@@ -17,6 +17,8 @@ from workflows import (
     DeviceInput,
     DeviceNotFound,
     QuotaNotFound,
+    creation,
+    deletion,
     find_device,
     quota_of,
     request_deletion,
@@ -51,7 +53,11 @@ def router(engine: Engine) -> APIRouter:
     starts, reads = [needs(Permission.START)], [needs(Permission.READ)]
 
     @routes.post(
-        "/api/devices", status_code=202, responses=answers(409, 413, 422), dependencies=starts
+        "/api/devices",
+        status_code=202,
+        responses=answers(409, 413, 422),
+        dependencies=starts,
+        openapi_extra={"x-saga-type": creation.name},
     )
     def create_device(
         asked: DeviceInput, principal: Caller, idempotency_key: IdempotencyKey = None
@@ -76,7 +82,11 @@ def router(engine: Engine) -> APIRouter:
         return found
 
     @routes.delete(
-        "/api/devices/{id}", status_code=202, responses=answers(404, 409), dependencies=starts
+        "/api/devices/{id}",
+        status_code=202,
+        responses=answers(404, 409),
+        dependencies=starts,
+        openapi_extra={"x-saga-type": deletion.name},
     )
     def delete_device(
         device_id: Annotated[str, Path(alias="id")],

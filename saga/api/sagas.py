@@ -8,7 +8,8 @@ from saga import lists, views
 from saga.access import Permission
 from saga.api.caller import Caller, needs
 from saga.api.problems import answers
-from saga.api.shapes import SagaDetail, SagaPage
+from saga.api.shapes import SagaCounts, SagaDetail, SagaPage
+from saga.counts import count_sagas
 from saga.engine import Engine
 from saga.filter import MOST, NAMES, BadFilter, Filter
 from saga.position import Status
@@ -85,6 +86,20 @@ def router(engine: Engine) -> APIRouter:
             return lists.list_sagas(
                 connection, wanted, registry=engine.registry, masked=not principal.sees_all
             )
+
+    @routes.get(
+        "/api/sagas/counts",
+        response_model=SagaCounts,
+        responses=answers(),
+        dependencies=[needs(Permission.SEE)],
+    )
+    def count_all() -> dict[str, Any]:
+        """How many sagas there are of each type and status.
+
+        All that are open; of those at rest the ones started in the last hour, 10000 at most.
+        """
+        with engine.database.connect() as connection:
+            return count_sagas(connection)
 
     @routes.get(
         "/api/sagas/{sagaId}",

@@ -61,6 +61,13 @@ class SagaPage(Shape):
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
 
 
+class SagaCounts(Shape):
+    counts: Annotated[
+        dict[str, dict[str, int]], Field(description="By saga type, then status; none is no entry.")
+    ]
+    since: Annotated[Instant, Field(description="Those at rest are counted from this start on.")]
+
+
 class StepShape(Shape):
     name: str
     role: Annotated[Role | None, Field(description="Null in a definition unknown here.")]

@@ -632,3 +632,31 @@ def test_openapi_tells_what_is_answered(client: Client) -> None:
     assert "HTTPValidationError" not in described["components"]["schemas"]
     assert start["security"] == [{"HTTPBearer": []}]
     assert "security" not in described["paths"]["/healthz"]["get"]
+
+
+def test_openapi_tells_which_request_starts_each_saga(client: Client) -> None:
+    described = client.get("/openapi.json").json()
+
+    starts = {
+        said["x-saga-type"]: f"{method} {path}"
+        for path, methods in described["paths"].items()
+        for method, said in methods.items()
+        if "x-saga-type" in said
+    }
+    assert starts == {
+        "payment_refund": "post /api/billing/payments/{paymentId}/refund",
+        "app_upload": "post /api/apps",
+        "device_creation": "post /api/devices",
+        "device_deletion": "delete /api/devices/{id}",
+    }
+
+
+def test_sagas_are_counted_by_type_and_status(client: Client, payment: str) -> None:
+    before = client.get("/api/sagas/counts").json()["counts"].get("payment_refund", {})
+    ask(client, payment)
+
+    told = client.get("/api/sagas/counts").json()
+
+    running = told["counts"]["payment_refund"]["RUNNING"]
+    assert running == before.get("RUNNING", 0) + 1
+    assert told["since"].endswith("Z")
