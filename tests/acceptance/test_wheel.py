@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from textwrap import dedent
 import pytest
 
 from saga.embedded import PostgresServer, RedisServer
+from tests.integration.test_start_from_python import WRITTEN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +94,36 @@ with engine.database.connect() as connection:
 """
 
 
+CONFIG = """
+[mypy]
+strict = true
+
+[mypy-celery.*]
+ignore_missing_imports = true
+"""
+
+# What mypy must find wrong is on the lines that say so.
+WRONG = """
+from collections.abc import Callable
+
+import psycopg2
+from sqlalchemy.orm import Session
+
+from saga import borrowed
+from sales import Note, engine, sale
+
+lender = psycopg2.connect("")
+later: list[Callable[[], None]] = []
+with Session() as session:
+    engine.start(session, sale, Note(text="no state of a sale"))  # wrong
+    engine.start(session, sale)  # wrong
+with borrowed(lender) as session:  # wrong
+    pass
+with borrowed(lender, on_commit=later.append) as session:
+    engine.start(session, "sale", None)  # wrong
+"""
+
+
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[dict[str, str]]:
     postgres, redis = PostgresServer(tmp_path / "postgres"), RedisServer(tmp_path / "redis")
@@ -102,14 +134,24 @@ def servers(tmp_path: Path) -> Iterator[dict[str, str]]:
     postgres.kill()
 
 
-def test_the_wheel_alone_runs_a_saga_of_two_steps_in_an_empty_project(
-    tmp_path: Path, servers: dict[str, str]
-) -> None:
-    wheels, site, project = tmp_path / "wheels", tmp_path / "site", tmp_path / "project"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of a virtual environment that has our wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    wheels, environment = folder / "wheels", folder / "venv"
     _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(wheels), str(ROOT))
     [wheel] = wheels.glob("*.whl")
+    _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    [site] = environment.glob("lib/python*/site-packages")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run(*pip, "--no-index", "--no-deps", "--target", str(site), str(wheel))
+    return site
+
+
+def test_the_wheel_alone_runs_a_saga_of_two_steps_in_an_empty_project(
+    tmp_path: Path, site: Path, servers: dict[str, str]
+) -> None:
+    project = tmp_path / "project"
     assert {entry.name for entry in site.iterdir() if "-" not in entry.name} <= {"saga", "bin"}
     assert (site / "saga" / "py.typed").exists()
     project.mkdir()
@@ -136,6 +178,30 @@ def test_the_wheel_alone_runs_a_saga_of_two_steps_in_an_empty_project(
         worker.terminate()
         worker.wait(20)
     assert found == "COMPLETED 2 1", (project / "worker.log").read_text()
+
+
+def test_who_installs_the_wheel_has_its_types(tmp_path: Path, site: Path) -> None:
+    # Behind our wheel, the packages of the tests' own environment; an editable one is not followed.
+    (site / "the-tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in ("sales.py", "orders.py", "web_fastapi.py", "web_flask.py"):
+        (tmp_path / name).write_text(WRITTEN[name])
+    (tmp_path / "wrong.py").write_text(WRONG)
+    (tmp_path / "mypy.ini").write_text(CONFIG)
+    python = site.parents[2] / "bin" / "python"
+
+    mypy = [sys.executable, "-m", "mypy", "--python-executable", str(python), "--no-pretty"]
+    done = subprocess.run(
+        [*mypy, *(file.name for file in tmp_path.glob("*.py"))],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    found = {line.partition(": error")[0] for line in done.stdout.splitlines() if "error:" in line}
+    lines = enumerate(WRONG.splitlines(), start=1)
+    wrong = {f"wrong.py:{number}" for number, line in lines if line.endswith("# wrong")}
+    assert found == wrong, done.stdout + done.stderr
 
 
 def _run(*command: str, **more: object) -> "subprocess.CompletedProcess[str]":
