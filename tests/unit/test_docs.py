@@ -119,7 +119,7 @@ def test_every_setting_is_documented_with_its_default(setting: str) -> None:
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    beside = {"SAGA_DATA", "SAGA_APP"}  # read by the command line
+    beside = {"SAGA_DATA", "SAGA_APP", "SAGA_URL", "SAGA_KEY"}  # read by the command line
 
     documented = {word for word in first_cells("settings.md") if word.isupper()}
 
@@ -254,7 +254,7 @@ def commands_of(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", [page for page in PAGES if any(commands_of(page))], ids=name)
 def test_every_command_in_a_pages_console_can_be_given(page: Path) -> None:
     root = root_command()
-    ours = {"--json", "--data", "--app"}  # of every command; the command line takes them out
+    ours = {"--json", "--data", "--app", "--url", "--api-key"}  # of every command; the command line takes them out
 
     for _, command, *arguments in commands_of(page):
         given = [word for word in arguments if word not in ours]
