@@ -5,6 +5,7 @@ from saga.database import connect
 from saga.definition import Role, Saga, Step, compensatable, pivot, retriable
 from saga.engine import Engine, Started
 from saga.errors import (
+    BadSignal,
     BusinessKeyTaken,
     ClaimLost,
     Conflict,
@@ -13,9 +14,12 @@ from saga.errors import (
     InvalidInput,
     LoanError,
     NeedsPerson,
+    NotAllowedNow,
     NotFound,
     Refused,
+    SagaBusy,
     SagaError,
+    SagaIsOver,
     SagaNotFound,
     StartError,
     StepMisbehaved,
@@ -26,6 +30,7 @@ from saga.operator import Acted, Operator
 from saga.position import Outcome, Status
 from saga.reporting import progress
 from saga.retry import PollPolicy, RetryPolicy, skip
+from saga.signals import Received
 from saga.task import (
     CannotTell,
     DidNotHappen,
@@ -47,6 +52,7 @@ from saga.worker import CeleryPublisher, producer, register
 
 __all__ = [
     "Acted",
+    "BadSignal",
     "BusinessKeyTaken",
     "CannotTell",
     "CeleryPublisher",
@@ -64,18 +70,22 @@ __all__ = [
     "InvalidInput",
     "LoanError",
     "NeedsPerson",
+    "NotAllowedNow",
     "NotFound",
     "Operator",
     "Outcome",
     "PollAgain",
     "PollPolicy",
     "Producer",
+    "Received",
     "Refused",
     "RetryPolicy",
     "Role",
     "Saga",
     "SagaApp",
+    "SagaBusy",
     "SagaError",
+    "SagaIsOver",
     "SagaNotFound",
     "Signal",
     "SleepUntil",

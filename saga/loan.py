@@ -11,6 +11,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy import Engine as Database
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.orm import Session
 
 from saga.errors import LoanError
@@ -26,16 +27,18 @@ def borrowed(
     It never commits, rolls back or closes the connection, and changes no setting of it. What was
     started or signalled in the block is published by a function that ``on_commit`` is given when
     the block ends well, to be called after the lender's commit: Django's ``transaction.on_commit``,
-    or a list's ``append``. It raises nothing; what is never called, recovery publishes. Raises
+    or a list's ``append``. That function raises nothing; without a call recovery publishes. Raises
     LoanError for what is no psycopg2 connection, is in autocommit, closed or has failed, and when
-    the block has hidden an error that fails the lender's transaction.
+    the block has hidden an error after which the lender's transaction must not be committed.
     """
     _check(connection)
     letters: list[Callable[[], None]] = []
-    with _connected(connection) as borrower:
+    lent = _Lent(connection)
+    with _connected(lent) as borrower:
         session = _LoanSession(borrower, expire_on_commit=False, info={LATER: letters.append})
         try:
             yield session
+            lent.check_on()
             session.settle()
             _check(connection)
         finally:
@@ -69,6 +72,10 @@ class _LoanSession(Session):
         super().close()
 
 
+class _OverError(LoanError, DontWrapMixin):
+    """Reaches the borrower as it is, out of SQLAlchemy too."""
+
+
 class _Lent:
     """A lender's connection as SQLAlchemy gets it: what would end the transaction does not."""
 
@@ -76,13 +83,16 @@ class _Lent:
         self._connection = connection
         self.is_over = False
 
+    def check_on(self) -> None:
+        if self.is_over:
+            raise _OverError("an error has ended the loan: let it leave the block")
+
     @property
     def closed(self) -> int:
         return self._connection.closed
 
     def cursor(self, *_: Any, **__: Any) -> extensions.cursor:
-        if self.is_over:
-            raise LoanError("an error has ended the loan: let it leave the block")
+        self.check_on()
         # The lender's connection may give other rows than tuples, and may leave JSON as text, as
         # Django does: say it per cursor, so that the lender's own go on as they were.
         cursor = self._connection.cursor(cursor_factory=extensions.cursor)
@@ -133,8 +143,7 @@ def _database() -> Database:
 
 
 @contextmanager
-def _connected(connection: extensions.connection) -> Iterator[Connection]:
-    lent = _Lent(connection)
+def _connected(lent: _Lent) -> Iterator[Connection]:
     token = _NEXT.set(lent)
     try:
         borrower = _database().connect()

@@ -149,6 +149,21 @@ def test_a_borrower_cannot_end_what_is_its_lenders(
         session.execute(text("SELECT 1"))
 
 
+def test_nothing_more_is_written_once_sqlalchemy_takes_all_for_undone(
+    shop: Shop, lender: connection
+) -> None:
+    def sell() -> None:
+        with borrowed(lender, on_commit=[].append) as session:
+            own = session.connection()
+            shop.engine.start(session, shop.saga, Order())
+            own.rollback()
+            with pytest.raises(LoanError, match="an error has ended the loan"):
+                own.execute(text("SELECT 1"))
+
+    with pytest.raises(LoanError, match="an error has ended the loan"):
+        sell()
+
+
 def test_an_error_that_leaves_the_block_publishes_nothing(shop: Shop, lender: connection) -> None:
     later: Later = []
 

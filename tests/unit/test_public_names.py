@@ -40,6 +40,7 @@ PUBLIC = {
     *("skip", "progress", "ClaimLost"),
     *("transactional", "transactional_compensation"),
     *("CeleryPublisher", "LoanError", "borrowed", "producer", "register"),
+    *("BadSignal", "NotAllowedNow", "Received", "SagaBusy", "SagaIsOver"),
 }
 
 TASKS = {
