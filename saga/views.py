@@ -125,6 +125,16 @@ def one(
     return masked_page(connection, registry, [told])[0] if masked else told
 
 
+def version_of(connection: Connection, saga_id: UUID | str) -> int:
+    """The saga's version; it rises with every transition. Raises SagaNotFound."""
+    version = connection.execute(
+        select(saga_state.c.version).where(saga_state.c.saga_id == identified(saga_id))
+    ).scalar_one_or_none()
+    if version is None:
+        raise SagaNotFound(saga_id)
+    return int(version)
+
+
 def events_after(
     connection: Connection,
     saga_id: UUID | str,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from saga.api import audits, health, interventions, pauses, sagas, signals
+from saga.api import audits, health, interventions, pauses, sagas, signals, streams
 from saga.api.caller import permission_of
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
@@ -18,6 +18,10 @@ from saga.engine import Engine
 
 # The guard asks for the key, on every path; this tells OpenAPI.
 _key = HTTPBearer(auto_error=False, description="A key of this API.")
+
+
+# Paths with a word go before those where any id may stand.
+_OWN = (streams, sagas, interventions, signals, pauses, audits)
 
 
 def create_app(
@@ -42,7 +46,7 @@ def create_app(
     app = FastAPI(title=title, separate_input_output_schemas=False)
     webhooks = list(webhooks)
     called = {route.path for route in _routes_of(webhooks)}
-    own = [module.router(engine) for module in (sagas, interventions, signals, pauses, audits)]
+    own = [module.router(engine) for module in _OWN]
     guarded = [*own, *routers]
     app.add_middleware(
         Guard,

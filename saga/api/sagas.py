@@ -24,14 +24,14 @@ _STATUS = {"type": "string", "enum": [*Status]}
 _Text = Annotated[str | None, Query()]
 
 
-def _only_known(request: Request) -> None:
+def only_known(request: Request) -> None:
     """A filter that is misspelt must not show all sagas instead of some."""
     for name in request.query_params:
         if name not in NAMES:
             raise BadFilter(name[:100], f"is no filter; there are {', '.join(NAMES)}")
 
 
-def _filter(  # noqa: PLR0917 - FastAPI calls it by name
+def filtered(  # noqa: PLR0917 - FastAPI calls it by name
     type: _Text = None,  # noqa: A002 - its name on the wire
     status: Annotated[list[str] | None, Query(json_schema_extra={"items": _STATUS})] = None,
     step: Annotated[str | None, Query(description="Where the saga stands.")] = None,
@@ -73,10 +73,10 @@ def router(engine: Engine) -> APIRouter:
         "/api/sagas",
         response_model=SagaPage,
         responses=answers(422),
-        dependencies=[needs(Permission.SEE), Depends(_only_known)],
+        dependencies=[needs(Permission.SEE), Depends(only_known)],
     )
     def list_sagas(
-        wanted: Annotated[Filter, Depends(_filter)], principal: Caller
+        wanted: Annotated[Filter, Depends(filtered)], principal: Caller
     ) -> dict[str, Any]:
         """Sagas by pages, newest first.
 
