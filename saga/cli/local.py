@@ -1,6 +1,6 @@
 """Sagas of an application on its own servers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -54,6 +54,9 @@ class Local:
             # The saga first: what it tells of has an event by then.
             saga = views.one(connection, saga_id)
             return saga, views.events_after(connection, saga_id, after)
+
+    def streamed(self, saga_id: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - none is
+        return iter(())
 
     def preview(self, saga_id: str) -> dict[str, Any]:
         with database_errors(), self._engine.database.connect() as connection:

@@ -1,6 +1,7 @@
 """Sagas of an API, asked over HTTP."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from saga.vouching import LONGEST_EVIDENCE, one_line
 _LOOKS = 5
 # A file is read again on the other side before there is an answer.
 _UPLOAD_SECONDS = 300.0
+_DETAIL = ("saga", "steps", "events", "allowedActions", "why")
 _SAGA = ("sagaId", "status", "version")
 
 
@@ -55,8 +57,7 @@ class Remote:
             ) from None
 
     def show(self, saga_id: str) -> dict[str, Any]:
-        has = ("saga", "steps", "events", "allowedActions", "why")
-        return self._wire.ask("GET", f"/api/sagas/{identified(saga_id)}", has=has)
+        return self._wire.ask("GET", f"/api/sagas/{identified(saga_id)}", has=_DETAIL)
 
     def look(self, saga_id: str) -> dict[str, Any]:
         saga: dict[str, Any] = self.show(saga_id)["saga"]
@@ -65,6 +66,19 @@ class Remote:
     def happened(self, saga_id: str, after: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         seen = self.show(saga_id)
         return seen["saga"], [event for event in seen["events"] if event["seq"] > after]
+
+    def streamed(self, saga_id: str) -> Iterator[dict[str, Any]]:
+        path = f"/api/sagas/{identified(saga_id)}/stream"
+        last: str | None = None
+        # The API ends each stream after a while. One that told nothing new is not asked again.
+        while True:
+            before = last
+            for event, said, data in self._wire.stream(path, after=last):
+                if event == "saga":
+                    last = said
+                    yield _shown(data)
+            if last == before:
+                return
 
     def preview(self, saga_id: str) -> dict[str, Any]:
         path = f"/api/sagas/{identified(saga_id)}/compensate/preview"
@@ -223,6 +237,17 @@ def _acted(told: Mapping[str, Any], allowed: tuple[Intervention, ...]) -> Acted:
         version=told["version"],
         allowed=allowed,
     )
+
+
+def _shown(data: str) -> dict[str, Any]:
+    """What a stream's message tells. Raises CliError where it is no saga."""
+    try:
+        shown = json.loads(data)
+        if shown.keys() >= set(_DETAIL):
+            return dict(shown)
+    except (ValueError, RecursionError, AttributeError):
+        pass
+    raise CliError("the stream of the saga tells no saga; is the API as new as this command?")
 
 
 def _refuse_actor(actor: str | None) -> None:

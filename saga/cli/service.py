@@ -1,6 +1,6 @@
 """What commands ask for: of the servers themselves, or of an API over HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
@@ -50,6 +50,13 @@ class Service(Protocol):
         """The saga, and its events after the one of this ``seq``, oldest first.
 
         There may be more events than are given; none is given that is older than one left out.
+        """
+        ...
+
+    def streamed(self, saga_id: str) -> Iterator[dict[str, Any]]:
+        """The saga as ``show`` tells it, now and whenever it has changed; of its events the new.
+
+        Ends where nobody streams it, or not any more: then ask again and again.
         """
         ...
 

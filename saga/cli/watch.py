@@ -19,6 +19,7 @@ from saga.cli.service import Service
 from saga.cli.timeline import Entry, entries, short, took
 from saga.filter import Filter
 from saga.position import RESTING, Status
+from saga.views import MOST_EVENTS
 
 _EVERY = timedelta(seconds=1)
 _ENDED = frozenset({*RESTING, Status.FAILED})
@@ -79,17 +80,39 @@ def _watch_one(saga_id: str) -> None:
 
 def _watch_live(service: Service, saga_id: str) -> None:
     with Live(console=console, auto_refresh=False) as live:
-        while True:
-            seen = service.show(saga_id)
+        for seen in _shown(service, saga_id):
             live.update(view(seen, height=console.height), refresh=True)
             if seen["saga"]["status"] in _ENDED:
                 return
-            _wait()
+
+
+def _shown(service: Service, saga_id: str) -> Iterator[dict[str, Any]]:
+    """The saga with all its newest events, again and again."""
+    events: list[dict[str, Any]] = []
+    for seen in service.streamed(saga_id):
+        events = [*events, *_after(events, seen["events"])][-MOST_EVENTS:]
+        yield {**seen, "events": events}
+    while True:
+        yield service.show(saga_id)
+        _wait()
+
+
+def _after(before: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are new: what was told before may be told again."""
+    seen = before[-1]["seq"] if before else 0
+    return [event for event in events if event["seq"] > seen]
 
 
 def _happening(service: Service, saga_id: str) -> Iterator[dict[str, Any]]:
     """What happened to a saga, and what happens, until it comes to an end."""
     seen = 0
+    for shown in service.streamed(saga_id):
+        for event in shown["events"]:
+            if event["seq"] > seen:
+                seen = event["seq"]
+                yield event
+        if shown["saga"]["status"] in _ENDED:
+            return
     while True:
         saga, events = service.happened(saga_id, seen)
         yield from events

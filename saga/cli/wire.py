@@ -1,7 +1,7 @@
 """Asks an API over HTTP, and says in plain words what came of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
@@ -14,6 +14,8 @@ from saga.errors import Conflict, InvalidInput, NotFound
 
 _CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
+# A stream says at least every 15 seconds that it is alive.
+_SILENCE_SECONDS = 60.0
 
 _KINDS: Mapping[int, type[NotFound | Conflict | InvalidInput]] = {
     404: NotFound,
@@ -87,6 +89,23 @@ class Wire:
             raise self._unanswered(error, method) from error
         return self._read(answer, f"{method} {path}", has)
 
+    def stream(self, path: str, *, after: str | None) -> Iterator[tuple[str, str, str]]:
+        """Give server-sent events as they come: each ``event``, its ``id``, its ``data``.
+
+        ``after`` is the ``id`` of the last one that was taken. Ends where the API ends it, where it
+        breaks off, and where there is none: whoever asks in another way is told why.
+        """
+        headers = {"Accept": "text/event-stream", **({} if after is None else _after(after))}
+        timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
+        url = f"{self.url}{path}"
+        try:
+            with self._client.stream("GET", url, headers=headers, timeout=timeout) as answer:
+                kind = answer.headers.get("Content-Type", "")
+                if answer.is_success and kind.startswith("text/event-stream"):
+                    yield from _messages(answer.iter_bytes())
+        except httpx.HTTPError:
+            return
+
     def _unanswered(self, error: httpx.HTTPError, method: str) -> CliError:
         doubt = "" if method == "GET" else "; it may have been done: look, before you ask again"
         match error:
@@ -136,6 +155,26 @@ class Wire:
         if isinstance(faults, list) and len(faults) == 1 and isinstance(faults[0], dict):
             error.field = faults[0].get("field")
         return error
+
+
+def _after(last: str) -> dict[str, str]:
+    return {"Last-Event-ID": last}
+
+
+def _messages(pieces: Iterable[bytes]) -> Iterator[tuple[str, str, str]]:
+    """What the HTML standard calls dispatched events; comments are none."""
+    waiting = b""
+    for piece in pieces:
+        *whole, waiting = (waiting + piece.replace(b"\r", b"")).split(b"\n\n")
+        for message in whole:
+            fields: dict[str, list[str]] = {}
+            # Not splitlines: it parts texts at other characters, too.
+            for line in message.decode(errors="replace").split("\n"):
+                name, _, value = line.partition(":")
+                fields.setdefault(name, []).append(value.removeprefix(" "))
+            if "data" in fields:
+                event, last = fields.get("event", ["message"]), fields.get("id", [""])
+                yield event[-1], last[-1], "\n".join(fields["data"])
 
 
 def is_header(text: str) -> bool:

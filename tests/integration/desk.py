@@ -1,5 +1,6 @@
 """The ``saga`` command over a shop's saga, run in this process, as an operator types it."""
 
+import io
 import json
 import sys
 from types import ModuleType
@@ -60,7 +61,7 @@ class Desk:
         """What is printed for programs, a value a line."""
         ended, out, err = self.run(*words, "--json")
         assert ended == code, (ended, out, err)
-        return [json.loads(line) for line in out.splitlines()]
+        return [json.loads(line) for line in io.StringIO(out)]
 
     def fails(self, code: int, *words: object) -> str:
         """What is said on standard error."""

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from fastapi import APIRouter, FastAPI, Form, Header, UploadFile
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from saga import Wait
 from saga.access import Permission, Role, keys
@@ -299,6 +299,42 @@ def test_what_is_no_api_of_sagas_is_said_to_be_none(
     assert "cannot be reached" in far.fails(1, "list", f"--url=http://127.0.0.1:{port}")
     for odd in ("sagas", "ftp://host", "http://", "http://me:key@host", "http://h:x", "http://[h"):
         far.fails(2, "list", f"--url={odd}")
+
+
+def test_a_saga_is_watched_by_its_stream_which_is_asked_again_where_it_ends(
+    shop: Shop, far: Desk
+) -> None:
+    saga_id = shop.start(business_key="tea\u2028")
+    shop.work_off()
+    whole = json.loads(far.says("show", saga_id, "--json"))
+    other, asked = FastAPI(), []
+
+    @other.get(f"/api/sagas/{saga_id}")
+    def show() -> Any:
+        return whole
+
+    @other.get(f"/api/sagas/{saga_id}/stream")
+    def stream(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
+        asked.append(last_event_id)
+        after = int(last_event_id or 0)
+        events = [event for event in whole["events"] if event["seq"] > after][:4]
+        last = events[-1]["seq"]
+        ended = last == whole["saga"]["version"]
+        saga = whole["saga"] | {"status": "COMPLETED" if ended else "RUNNING"}
+        data = json.dumps(whole | {"saga": saga, "events": events}, ensure_ascii=False)
+        lines = f": hello\n\nretry: 1000\n\nevent: saga\nid: {last}\ndata: {data}\n\n: bye\n\n"
+        sent = lines.encode()
+        pieces = (sent[place : place + 999] for place in range(0, len(sent), 999))
+        return StreamingResponse(pieces, media_type="text/event-stream")
+
+    with served(other) as address:
+        told = far.lines("watch", saga_id, f"--url={address}")
+        far.at_a_terminal()
+        said = far.says("watch", saga_id, f"--url={address}")
+
+    assert told == whole["events"]
+    assert asked[:3] == [None, "4", "8"]
+    assert said.index("is RUNNING") < said.rindex(f"{saga_id} is COMPLETED")
 
 
 def test_what_needs_the_machine_itself_says_so(far: Desk, tmp_path: Path) -> None:
