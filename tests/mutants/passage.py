@@ -10,6 +10,7 @@ _watched = partial(Mutant, file="saga/settlement/watch.py")
 _routing = partial(Mutant, file="saga/routing.py")
 _engine = partial(Mutant, file="saga/engine.py")
 _outbox = partial(Mutant, file="saga/outbox.py")
+_loan = partial(Mutant, file="saga/loan.py")
 _recovery = partial(Mutant, file="saga/recovery.py")
 _worker = partial(Mutant, file="saga/worker.py")
 _CHAIN, _CALLS = "integration/test_engine_chain", "integration/test_engine_calls"
@@ -147,6 +148,23 @@ PASSAGE = (
         before="[letter for letter in waiting if rolled_back not in letter.inside]",
         after="waiting",
         killed_by=tests(_START, "test_a_start_that_is_rolled_back_leaves_nothing"),
+    ),
+    _loan(
+        name="a loan publishes before its lender commits",
+        guard="publishing after commit",
+        before="        on_commit(lambda: _publish(letters))",
+        after="        _publish(letters)",
+        killed_by=tests(
+            "integration/test_loan",
+            "test_a_saga_is_there_and_published_once_its_lender_has_committed",
+        ),
+    ),
+    _loan(
+        name="a borrower commits for its lender",
+        guard="one commit",
+        before="    def commit(self) -> None:\n        self.is_over = True",
+        after="    def commit(self) -> None:\n        self._connection.commit()",
+        killed_by=tests("integration/test_loan", "test_a_lender_who_rolls_back_leaves_nothing"),
     ),
     _engine(
         name="an idempotency key takes any input",
