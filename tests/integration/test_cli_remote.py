@@ -342,5 +342,7 @@ def test_what_needs_the_machine_itself_says_so(far: Desk, tmp_path: Path) -> Non
         assert "leave out --url" in far.fails(2, command)
     assert "give one of them" in far.fails(2, "list", "--url=http://h", f"--data={tmp_path}")
     far.says("doctor", "--help")
+    code, out, err = far.run("--help")
+    assert (code, "--url" in out, err) == (0, True, ""), "the application was not looked for"
     # The folder that is named now goes before what is set for all commands.
     assert "no stack runs" in far.fails(5, "list", f"--data={tmp_path}")
