@@ -47,6 +47,29 @@ def count_sagas(connection: Connection) -> dict[str, Any]:
     return {"counts": counts, "since": iso(since)}
 
 
+_OPEN = f"""WITH RECURSIVE {jump("open", IS_OPEN, STANDING)}
+SELECT saga_type, status, sum(counted.sagas)::bigint
+FROM open AS met, LATERAL (
+    SELECT count(*) AS sagas FROM saga_state WHERE {IS_OPEN} AND {_SAME}) AS counted
+GROUP BY 1, 2"""  # noqa: S608 - only our own constants
+
+
+def count_open(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many sagas of each type and status are not at rest; where there are none, nothing."""
+    found = connection.exec_driver_sql(_OPEN)
+    return {(saga_type, status): sagas for saga_type, status, sagas in found}
+
+
+def since_oldest_due(connection: Connection) -> timedelta | None:
+    """How long the saga has been due whose time came first; None: none is due."""
+    sql = (
+        "SELECT clock_timestamp() - min(wake_at) FROM saga_state "
+        "WHERE wake_at IS NOT NULL AND wake_at <= clock_timestamp()"
+    )
+    found: timedelta | None = connection.exec_driver_sql(sql).scalar_one()
+    return found
+
+
 def since_pulse(connection: Connection, name: str) -> timedelta | None:
     """How long ago ``name`` showed that it is alive; None: never."""
     sql = "SELECT clock_timestamp() - at FROM saga_pulse WHERE name = %(name)s"

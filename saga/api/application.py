@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from saga.api import audits, health, interventions, pauses, sagas, signals, streams
+from saga.api import audits, health, interventions, metrics, pauses, sagas, signals, streams
 from saga.api.caller import permission_of
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
@@ -53,11 +53,14 @@ def create_app(
         keyring=Keyring(engine.database, api_key=api_key),
         refusals=Refusals(engine.database),
         routes=_that_say_what_they_need(guarded),
-        open_paths={*health.PATHS, *called},
+        open_paths={*health.PATHS, metrics.PATH, *called},
         large_bodies=large_bodies or {},
     )
+    requests = metrics.Requests()
+    app.add_middleware(metrics.Measured, requests=requests)
     handle_errors(app)
     app.include_router(health.router(engine, pending_migrations))
+    app.include_router(metrics.router(engine, requests))
     for router in guarded:
         app.include_router(router, dependencies=[Security(_key)])
     for hooks in webhooks:

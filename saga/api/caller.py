@@ -1,7 +1,7 @@
 """Who calls, what a route asks of them, and which route is meant."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
@@ -14,6 +14,10 @@ from starlette.types import Scope
 from saga.access import Permission, Principal
 
 _PRINCIPAL = "saga.principal"
+_ROUTE = "saga.route"
+
+# A route, and what its path's parameters are.
+Found: TypeAlias = tuple[APIRoute, dict[str, Any]]
 
 
 class Needed:
@@ -62,13 +66,24 @@ def permission_of(route: APIRoute) -> Permission | None:
     return said[0] if said else None
 
 
+def met(scope: Scope, route: str) -> None:
+    """Write down which route a request is for: its path as a template, without any id."""
+    scope[_ROUTE] = route
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template of the request's path; None for a path that leads nowhere."""
+    route: str | None = scope.get(_ROUTE)
+    return route
+
+
 def _below(dependant: Dependant) -> Iterable[Dependant]:
     for each in dependant.dependencies:
         yield each
         yield from _below(each)
 
 
-def match(routes: Iterable[APIRoute], scope: Scope) -> tuple[APIRoute, dict[str, Any]] | None:
+def match(routes: Iterable[APIRoute], scope: Scope) -> Found | None:
     """The route that will serve the request, and what its path says; None where there is none."""
     for route in routes:
         found, child = route.matches(scope)

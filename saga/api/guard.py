@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from saga.access import Permission, Principal, granted
-from saga.api.caller import admit, match, permission_of
+from saga.access import Principal, granted
+from saga.api.caller import Found, admit, match, met, permission_of
 from saga.api.keyring import Keyring, NotAdmitted, secret_of
 from saga.api.problems import problem
 from saga.api.refusals import Refusals
@@ -59,52 +60,54 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if scope["path"] not in self._open_paths and not await self._enters(
-            scope, headers, receive, send
-        ):
+        path = scope["path"]
+        if path in self._open_paths:
+            met(scope, path)
+        elif (refusal := await self._refusal(scope, headers)) is not None:
+            await refusal(scope, receive, send)
             return
         await self._serve(scope, headers, receive, send)
 
-    async def _enters(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
-        """Whether the request may go on; else it has been answered."""
+    async def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        """The answer to a request that may not go on; None: it may."""
+        found = match(self._routes, scope)
+        if found is not None:
+            met(scope, found[0].path)
         try:
             principal = await self._principal(secret_of(headers))
         except NotAdmitted as refusal:
-            await self._refuse(scope, None, 401, refusal.why)
-            answer = problem(401, refusal.why, headers={"WWW-Authenticate": 'Bearer realm="saga"'})
+            await self._note(scope, found, None, 401, refusal.why)
+            return problem(401, refusal.why, headers={"WWW-Authenticate": 'Bearer realm="saga"'})
         except (DBAPIError, NoConnectionFree) as error:
             # Nothing was begun: whoever asks again may be let in.
             detail = "the database is away, and with it the keys; try again"
             if isinstance(error, DBAPIError) and not is_away(error):
                 log_error(log, "key not looked up", error)
                 detail = "the keys cannot be looked up: is the database migrated (saga migrate)?"
-            answer = problem(503, detail, headers=_LATER)
-        else:
-            admit(scope, principal)
-            asked = self._asked(scope)
-            if asked is None or principal.may(asked):
-                return True
-            may = " or ".join(granted(asked))
-            why = f"a key of role {principal.role} may not do this: it takes one of role {may}"
-            await self._refuse(scope, principal, 403, why)
-            answer = problem(403, why)
-        await answer(scope, receive, send)
-        return False
+            return problem(503, detail, headers=_LATER)
+        admit(scope, principal)
+        # Paths that lead nowhere, and the documents, ask only for a key.
+        asked = None if found is None else permission_of(found[0])
+        if asked is None or principal.may(asked):
+            return None
+        may = " or ".join(granted(asked))
+        why = f"a key of role {principal.role} may not do this: it takes one of role {may}"
+        await self._note(scope, found, principal, 403, why)
+        return problem(403, why)
 
     async def _principal(self, secret: str) -> Principal:
         if (known := self._keyring.of_environment(secret)) is not None:
             return known
         return await run_in_threadpool(self._keyring.of_database, secret)
 
-    def _asked(self, scope: Scope) -> Permission | None:
-        """What the route asks. Paths that lead nowhere, and the documents, ask only for a key."""
-        found = match(self._routes, scope)
-        return None if found is None else permission_of(found[0])
-
-    async def _refuse(
-        self, scope: Scope, principal: Principal | None, status: int, why: str
+    async def _note(
+        self,
+        scope: Scope,
+        found: Found | None,
+        principal: Principal | None,
+        status: int,
+        why: str,
     ) -> None:
-        found = match(self._routes, scope)
         path, params = (found[0].path, found[1]) if found else (scope["path"], {})
         await run_in_threadpool(
             self._refusals.record,
