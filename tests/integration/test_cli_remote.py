@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from saga import Wait
 from saga.access import Permission, Role, keys
 from saga.api import ExactRoute, create_app, needs
-from saga.cli import wire
+from saga.cli import watch, wire
 from saga.errors import Conflict
 from saga.operator import Operator
 from tests.integration.desk import Desk
@@ -299,6 +300,24 @@ def test_what_is_no_api_of_sagas_is_said_to_be_none(
     assert "cannot be reached" in far.fails(1, "list", f"--url=http://127.0.0.1:{port}")
     for odd in ("sagas", "ftp://host", "http://", "http://me:key@host", "http://h:x", "http://[h"):
         far.fails(2, "list", f"--url={odd}")
+
+
+def test_a_saga_is_watched_over_http_until_it_rests(
+    shop: Shop, far: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never() -> None:
+        raise AssertionError("its stream tells when it moves")
+
+    monkeypatch.setattr(watch, "_wait", never)
+    saga_id = shop.start()
+    worker = threading.Timer(0.2, shop.work_off)
+    worker.start()
+
+    told = far.lines("watch", saga_id)
+
+    worker.join()
+    assert [event["kind"] for event in told] == shop.kinds(saga_id)
+    assert told[-1]["kind"] == "completed"
 
 
 def test_a_saga_is_watched_by_its_stream_which_is_asked_again_where_it_ends(
