@@ -283,11 +283,15 @@ def test_what_is_no_api_of_sagas_is_said_to_be_none(
     other = FastAPI()
     other.get("/html/api/sagas", response_class=HTMLResponse)(lambda: "<h1>It works!</h1>")
     other.get("/odd/api/sagas")(lambda: {"message": "hello"})
+    other.get("/busy/api/sagas", status_code=503)(lambda: {"detail": "too many ask"})
+    other.get("/full/api/sagas", status_code=502, response_class=HTMLResponse)(lambda: "<h1>")
     other.get("/moved/api/sagas")(lambda: RedirectResponse("https://elsewhere/"))
 
     with served(other) as address:
         for path in ("html", "odd", "none"):
             assert "as new as this command" in far.fails(1, "list", f"--url={address}/{path}")
+        assert "too many ask; try again" in far.fails(1, "list", f"--url={address}/busy")
+        assert "is not ready (502); try again" in far.fails(1, "list", f"--url={address}/full/")
         assert "https://elsewhere/" in far.fails(1, "list", f"--url={address}/moved")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
