@@ -32,6 +32,7 @@ _MODULES = (
     "saga.cli.doctor",
     "saga.cli.migrate",
     "saga.cli.keys",
+    "saga.cli.purge",
 )
 
 # What an API is asked as well; everything else is about the machine that it runs on.
