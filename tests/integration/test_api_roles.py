@@ -151,14 +151,13 @@ def test_every_route_has_its_row(opened: Door) -> None:
         for path, methods in opened.app.openapi()["paths"].items()
         for method in methods
     }
-    [guard] = [each.kwargs for each in opened.app.user_middleware if each.cls is Guard]
-    routes: Any = guard["routes"]
-    open_paths: Any = guard["open_paths"]
-    guarded = {f"{method} {route.path}" for route in routes for method in route.methods}
+    passed: dict[Any, Any] = {each.cls: each.kwargs for each in opened.app.user_middleware}
+    guard = passed[Guard]
+    guarded = {f"{method} {route.path}" for route in guard["routes"] for method in route.methods}
     documents = {f"GET {route.path}" for route in opened.app.routes if isinstance(route, Route)}
 
     assert described | guarded | documents == MAY.keys()
-    assert {route.split(" ")[1] for route, who in MAY.items() if who == OPEN} == open_paths
+    assert {route.split(" ")[1] for route, who in MAY.items() if who == OPEN} == guard["open_paths"]
 
 
 @pytest.mark.parametrize("who", WHO)
