@@ -45,6 +45,7 @@ types: $(READY)
 
 contracts: $(READY)
 	@$(BIN)/lint-imports
+	@$(BIN)/saga check
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -212,4 +212,5 @@ saga_app = SagaApp(
         ),
     ],
     commands=register_commands,
+    fingerprints=Path(__file__).parent / "workflows" / "fingerprints.json",
 )

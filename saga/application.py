@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -55,7 +56,8 @@ class SagaApp:
     ``findings`` is what the application's own health comes to, for ``saga doctor``.
     ``environment`` is for every process of the stack that ``saga up`` starts, and for commands on
     it, where their starter's does not say otherwise; ``{data}`` is filled in, and what begins with
-    it is a folder, which is made.
+    it is a folder, which is made. ``fingerprints`` is the file of shapes that shipped, which
+    ``saga check`` compares definitions with.
     """
 
     celery: Celery
@@ -69,3 +71,4 @@ class SagaApp:
     processes: Sequence[ExtraProcess] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     commands: Callable[[typer.Typer], None] | None = None
+    fingerprints: Path | None = None

@@ -31,6 +31,7 @@ _MODULES = (
     "saga.cli.graph",
     "saga.cli.doctor",
     "saga.cli.migrate",
+    "saga.cli.check",
     "saga.cli.keys",
     "saga.cli.purge",
 )

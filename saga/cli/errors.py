@@ -9,7 +9,8 @@ CliError              1  failed
 
 from typing import ClassVar
 
-from saga.errors import Conflict, InvalidInput, NotFound
+from saga.errors import Conflict, DefinitionError, InvalidInput, NotFound
+from saga.fingerprints import FingerprintsUnreadable
 
 
 class CliError(Exception):
@@ -43,6 +44,8 @@ _TRANSLATIONS: dict[type[Exception], type[CliError]] = {
     NotFound: NotFoundError,
     Conflict: ConflictError,
     InvalidInput: UsageError,
+    DefinitionError: CliError,
+    FingerprintsUnreadable: CliError,
 }
 
 
