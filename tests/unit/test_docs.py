@@ -254,7 +254,8 @@ def commands_of(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", [page for page in PAGES if any(commands_of(page))], ids=name)
 def test_every_command_in_a_pages_console_can_be_given(page: Path) -> None:
     root = root_command()
-    ours = {"--json", "--data", "--app", "--url", "--api-key"}  # of every command; the command line takes them out
+    # Of every command; the command line takes them out.
+    ours = {"--json", "--data", "--app", "--url", "--api-key"}
 
     for _, command, *arguments in commands_of(page):
         given = [word for word in arguments if word not in ours]
