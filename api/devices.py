@@ -84,7 +84,7 @@ def router(engine: Engine) -> APIRouter:
     @routes.delete(
         "/api/devices/{id}",
         status_code=202,
-        responses=answers(404, 409),
+        responses=answers(404, 409, 422),
         dependencies=starts,
         openapi_extra={"x-saga-type": deletion.name},
     )

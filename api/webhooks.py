@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -45,17 +47,33 @@ def router(engine: Engine) -> APIRouter:
     """The routes that providers call. They are open: each call proves itself by its signature."""
     routes = APIRouter(tags=["webhooks"])
 
-    @routes.post("/api/webhooks/wechat", response_class=JSONResponse)
+    @routes.post(
+        "/api/webhooks/wechat",
+        response_class=JSONResponse,
+        responses=_not_taken("application/json"),
+    )
     async def wechat(request: Request) -> Response:
         """WeChat Pay tells of a refund: signed by RSA, sealed by AES, at most five minutes old."""
         return await _hear(engine, request, "wechat", WECHAT)
 
-    @routes.post("/api/webhooks/alipay", response_class=PlainTextResponse)
+    @routes.post(
+        "/api/webhooks/alipay",
+        response_class=PlainTextResponse,
+        responses=_not_taken("text/plain"),
+    )
     async def alipay(request: Request) -> Response:
         """Alipay tells of a refund: a form signed by RSA2, at most five minutes old."""
         return await _hear(engine, request, "alipay", ALIPAY)
 
     return routes
+
+
+def _not_taken(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What a provider is told of a call that must come again, for OpenAPI."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {media_type: {}}}
+        for status in (401, 404, 413, 500)
+    }
 
 
 async def _hear(engine: Engine, request: Request, method: str, form: Form) -> Response:
