@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from saga.cli.completion import line_so_far
 from saga.cli.errors import CliError, UsageError, translated
 from saga.cli.invocation import Invocation, current, parse
 from saga.cli.loading import connect, load_application, use_stack
@@ -32,6 +33,7 @@ _MODULES = (
     "saga.cli.doctor",
     "saga.cli.migrate",
     "saga.cli.check",
+    "saga.cli.completion",
     "saga.cli.keys",
     "saga.cli.purge",
 )
@@ -109,7 +111,12 @@ def _tree(invocation: Invocation, rest: Sequence[str]) -> typer.Typer:
     root.callback()(lambda: None)
     for name in _MODULES:
         importlib.import_module(name).register(root)
-    asked = next((word for word in rest if not word.startswith("-")), None)
+    completing = line_so_far()
+    words = rest if completing is None else completing
+    asked = next((word for word in words if not word.startswith("-")), None)
+    if completing is not None and asked is None:
+        # Whoever waits for a word should not wait for the application, too.
+        return root
     if invocation.url is not None:
         if asked is not None and asked not in _OVER_HTTP and "--help" not in rest:
             raise UsageError(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from saga.access import Role, keys
 from saga.access.audit import list_audit
+from saga.cli.completion import roles
 from saga.cli.database import database_errors
 from saga.cli.errors import UsageError
 from saga.cli.invocation import current
@@ -33,7 +34,7 @@ def register(root: typer.Typer) -> None:
 def create(
     *,
     name: Annotated[str, typer.Option(help="Whose it is: signs what is done with it.")],
-    role: Annotated[str, typer.Option(help=f"One of {', '.join(Role)}.")],
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(Role)}.", autocompletion=roles)],
     expires: Annotated[
         str | None, typer.Option(help="Good for so long, such as 90d; else until revoked.")
     ] = None,

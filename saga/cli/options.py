@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from saga.bulk import MOST_AT_ONCE
+from saga.cli.completion import saga_types, statuses
 from saga.cli.errors import UsageError
 from saga.filter import Filter
 
@@ -19,9 +20,13 @@ from saga.filter import Filter
 class Filters:
     """Which sagas of many are meant: the filters of ``saga list``."""
 
-    type_: Annotated[str | None, typer.Option("--type", help="Such as payment_refund.")] = None
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Such as payment_refund.", autocompletion=saga_types),
+    ] = None
     status: Annotated[
-        list[str] | None, typer.Option(help="Such as RUNNING or FAILED; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Such as RUNNING or FAILED; may be repeated.", autocompletion=statuses),
     ] = None
     step: Annotated[str | None, typer.Option(help="The step where it stands.")] = None
     key: Annotated[str | None, typer.Option(help="Business key, such as payment:ID.")] = None

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from saga.cli.completion import saga_types
 from saga.cli.errors import CliError, ConflictError, NotFoundError, UsageError
 from saga.cli.inputs import about_field, count_lines, lines
 from saga.cli.invocation import current
@@ -19,7 +20,10 @@ def register(root: typer.Typer) -> None:
 
 
 def start(
-    name: Annotated[str, typer.Argument(help="The saga's name, such as payment_refund.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="The saga's name, such as payment_refund.", autocompletion=saga_types),
+    ],
     *,
     given: Annotated[
         str,
