@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from saga import counts, lists, queries, views
+from saga.access import ACTOR
 from saga.application import Producer
 from saga.bulk import Bulk, act, pages_of
 from saga.cli.database import database_errors
@@ -137,7 +138,12 @@ class Local:
         def start(text: str | bytes, key: str | None) -> Begun:
             """Start one saga in a transaction of its own, published after it."""
             asked = read(producer.input, text)
-            with database_errors(), Session(self._engine.database) as session, session.begin():
+            info = {ACTOR: login_name()}
+            with (
+                database_errors(),
+                Session(self._engine.database, info=info) as session,
+                session.begin(),
+            ):
                 started = producer.start(self._engine, session, asked, key)
             return Begun(
                 saga_id=str(started.saga_id), status=started.status.value, is_new=started.is_new

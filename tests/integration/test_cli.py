@@ -1,5 +1,6 @@
 """The ``saga`` command on a real database and a real provider, with no broker and no worker."""
 
+import getpass
 import json
 import os
 import socket
@@ -165,7 +166,8 @@ def test_a_saga_that_is_started_without_a_broker_is_listed_shown_and_explained(
         "retriable",
         "retriable",
     ]
-    assert [event["kind"] for event in shown["events"]] == ["started"]
+    whose = [(event["kind"], event["actor"]) for event in shown["events"]]
+    assert whose == [("started", getpass.getuser())]
     assert shell.json("why", saga_id) == {"sagaId": saga_id, "why": shown["why"]}
     for command in (["list"], ["show", saga_id]):
         assert saga_id in shell.run(*command).stdout
