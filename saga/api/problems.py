@@ -19,6 +19,10 @@ from saga.inputs import plain_fault
 MEDIA_TYPE = "application/problem+json"
 
 _LONGEST_FIELD = 100
+_UNCLEAR = (
+    "the database is away, and whether this was done is not known: look, or send the same again "
+    "with the same Idempotency-Key, signalId or version, by which it is not done twice"
+)
 
 
 class FieldError(BaseModel):
@@ -133,7 +137,10 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _database(_request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, NoConnectionFree) or is_away(error):
-        return problem(503, "the database is away; try again", headers={"Retry-After": "2"})
-    raise error
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, NoConnectionFree) and not is_away(error):
+        raise error
+    # A commit may have been cut off from its answer.
+    is_read = request.method in {"GET", "HEAD"}
+    detail = "the database is away; try again" if is_read else _UNCLEAR
+    return problem(503, detail, headers={"Retry-After": "2"})
