@@ -7,6 +7,43 @@ from saga import Engine
 from saga.api import PendingMigrations
 from saga.api import create_app as create_engine_app
 
+TAGS = [
+    {"name": "billing", "description": "Refunds of payments."},
+    {"name": "applications", "description": "Upload an APK, look at it, download it."},
+    {"name": "devices", "description": "Create a device, look at it, delete it; users' quotas."},
+    {"name": "records", "description": "Payments and their orders, as they are now."},
+]
+
+# Of fields that the engine does not know.
+EXAMPLES = {
+    "amount": "12.50",
+    "refundedAmount": "0.00",
+    "currency": "CNY",
+    "method": "wechat",
+    "status": "success",
+    "paymentNo": "PAY202607011200",
+    "orderId": "order-1",
+    "userId": "user-1",
+    "packageName": "com.example.notes",
+    "versionName": "1.4.0",
+    "versionCode": 14,
+    "description": "Takes notes",
+    "tag": "office",
+    "sizeBytes": 8_388_608,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "minSdk": 24,
+    "targetSdk": 34,
+    "cpu": 2,
+    "memoryMb": 4096,
+    "storageMb": 10240,
+    "width": 1920,
+    "height": 1080,
+    "dpi": 240,
+    "adbAddress": "127.0.0.1",
+    "adbPort": 5555,
+    "id": "5b1f0c52-6a1c-4e0f-8f3e-2f9c1d7a4b60",
+}
+
 
 def create_app(
     engine: Engine,
@@ -18,7 +55,7 @@ def create_app(
 
     Without an ``api_key`` every protected route answers 401.
     """
-    return create_engine_app(
+    app = create_engine_app(
         engine,
         api_key=api_key,
         pending_migrations=pending_migrations,
@@ -29,5 +66,8 @@ def create_app(
             records.router(engine),
         ],
         large_bodies={apps.PATH: apps.LARGEST_BODY},
+        examples=EXAMPLES,
         webhooks=[webhooks.router(engine)],
     )
+    app.openapi_tags = [*TAGS, *(app.openapi_tags or ())]
+    return app

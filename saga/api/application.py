@@ -7,12 +7,22 @@ from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from saga.api import audits, health, interventions, metrics, pauses, sagas, signals, streams
+from saga.api import (
+    audits,
+    document,
+    health,
+    interventions,
+    metrics,
+    pauses,
+    sagas,
+    signals,
+    streams,
+)
 from saga.api.caller import permission_of
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
 from saga.api.keyring import Keyring
-from saga.api.problems import Problem, handle_errors
+from saga.api.problems import handle_errors
 from saga.api.refusals import Refusals
 from saga.engine import Engine
 
@@ -31,6 +41,7 @@ def create_app(
     routers: Iterable[APIRouter] = (),
     webhooks: Iterable[APIRouter] = (),
     large_bodies: Mapping[str, int] | None = None,
+    examples: Mapping[str, Any] | None = None,
     pending_migrations: PendingMigrations = lambda _connection: (),
     title: str = "celery-sagas",
 ) -> FastAPI:
@@ -39,20 +50,22 @@ def create_app(
     Keys are those of ``saga.access.keys``; ``api_key`` is one more, an admin's, that needs no
     database. Each route of ``routers`` says what it ``needs``. ``webhooks`` are open, as who calls
     them proves otherwise who they are; their paths have no parameters. ``large_bodies`` gives how
-    many bytes a POST on a path may have, where that is more than usual. ``pending_migrations`` are
-    the application's own, as in SagaApp; ``/readyz`` says no while there are any. Raises ValueError
-    for a route that does not say what it needs: it would be open to every key.
+    many bytes a POST on a path may have, where that is more than usual. ``examples`` are values for
+    the OpenAPI document, by fields' names. ``pending_migrations`` are the application's own, as in
+    SagaApp; ``/readyz`` says no while there are any. Raises ValueError for a route that does not
+    say what it needs: it would be open to every key.
     """
-    app = FastAPI(title=title, separate_input_output_schemas=False)
+    app = FastAPI(title=title, separate_input_output_schemas=False, openapi_tags=document.TAGS)
     webhooks = list(webhooks)
     called = {route.path for route in _routes_of(webhooks)}
     own = [module.router(engine) for module in _OWN]
     guarded = [*own, *routers]
+    routes = _that_say_what_they_need(guarded)
     app.add_middleware(
         Guard,
         keyring=Keyring(engine.database, api_key=api_key),
         refusals=Refusals(engine.database),
-        routes=_that_say_what_they_need(guarded),
+        routes=routes,
         open_paths={*health.PATHS, metrics.PATH, *called},
         large_bodies=large_bodies or {},
     )
@@ -65,7 +78,7 @@ def create_app(
         app.include_router(router, dependencies=[Security(_key)])
     for hooks in webhooks:
         app.include_router(hooks)
-    _describe_problems(app)
+    document.describe(app, routes, examples or {})
     return app
 
 
@@ -82,26 +95,3 @@ def _that_say_what_they_need(routers: Iterable[APIRouter]) -> list[APIRoute]:
     if silent := sorted({route.path for route in routes if permission_of(route) is None}):
         raise ValueError(f"say what these need, by needs(Permission.…): {', '.join(silent)}")
     return routes
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Let OpenAPI tell our problems and not FastAPI's own errors, which nobody is ever sent."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        described = describe()
-        schemas = described.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" in schemas:
-            return described
-        shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= shape.pop("$defs")
-        schemas["Problem"] = shape
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        for path in described["paths"].values():
-            for operation in path.values():
-                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                    del operation["responses"]["422"]
-        return described
-
-    app.openapi = openapi  # type: ignore[method-assign]

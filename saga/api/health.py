@@ -26,6 +26,16 @@ PATHS = ("/healthz", "/readyz")
 # A database that is frozen, not gone, keeps its connections open and says nothing on them.
 PATIENCE_SECONDS = 3.0
 
+_READY = {
+    "status": "ready",
+    "checks": {
+        "database": {"ok": True},
+        "migrations": {"ok": True},
+        "recovery": {"lastScan": "2026-07-01T12:00:00.000000Z", "secondsAgo": 0.8},
+        "broker": {"ok": True},
+    },
+}
+
 PendingMigrations = Callable[[Connection], Iterable[str]]
 
 
@@ -40,7 +50,13 @@ def router(engine: Engine, pending_migrations: PendingMigrations) -> APIRouter:
         """Answer as long as the process can answer at all."""
         return {"status": "ok"}
 
-    @routes.get("/readyz", responses={503: {"description": "Database or migrations are missing."}})
+    @routes.get(
+        "/readyz",
+        responses={
+            200: {"content": {"application/json": {"example": _READY}}},
+            503: {"description": "Database or migrations are missing."},
+        },
+    )
     async def readyz() -> JSONResponse:
         """Tell whether sagas can be started. The broker is told of, and not needed for that."""
         checks = _nothing_known()

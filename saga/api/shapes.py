@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 from pydantic.alias_generators import to_camel
 
-from saga import access
 from saga.definition import Role
 from saga.position import Intervention, Outcome, Status
 from saga.task import Effect
@@ -99,7 +98,7 @@ class SagaDetail(Shape):
 class AuditEntry(Shape):
     at: Instant
     actor: Annotated[str | None, Field(description="A key's name or a login name.")]
-    role: access.Role | None
+    role: Literal["producer", "viewer", "operator", "admin"] | None
     action: str
     target: Annotated[str | None, Field(description="A saga type, a step, a key, a path.")]
     saga_id: str | None

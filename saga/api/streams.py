@@ -38,6 +38,7 @@ _THREADS = 2
 # How soon a browser asks again when a stream has ended.
 _BEGINNING = "retry: 2000\n\n"
 _ALIVE = ": still here\n\n"
+_EXAMPLE = 'id: 7\nevent: saga\ndata: {"saga": {"status": "COMPLETED", …}, …}\n\n'
 _AWAY = ": the database is away\n\n"
 
 
@@ -60,7 +61,7 @@ def router(engine: Engine, pace: Pace = PACE) -> APIRouter:
     routes = APIRouter(tags=["sagas"])
     streams = Streams(engine, pace)
     streamed: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}}}
     }
 
     @routes.get(
