@@ -24,8 +24,13 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def is_open(command: str) -> bool:
-    """Whether the next line still belongs to the command: a quote is open, or a line goes on."""
-    return command.count("'") % 2 == 1 or command.endswith("\\")
+    """Whether the next line still belongs to the command: it goes on, or bash waits for a quote."""
+    if command.endswith("\\"):
+        return True
+    read = subprocess.run(
+        ["bash", "-n", "-c", command], capture_output=True, text=True, check=False
+    )
+    return "unexpected EOF" in read.stderr
 
 
 def told(page: str) -> Iterator[tuple[str, str]]:
