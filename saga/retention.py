@@ -53,6 +53,10 @@ WITH old AS (
 ), sagas AS (DELETE FROM saga_state USING old WHERE saga_state.id = old.id)
 SELECT created_at, id FROM old ORDER BY created_at, id"""  # noqa: S608 - only our own constants
 
+_PURGE_AUDIT = """
+DELETE FROM saga_audit WHERE id IN (
+    SELECT id FROM saga_audit WHERE at < %(before)s ORDER BY at LIMIT %(batch)s)"""
+
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -69,11 +73,30 @@ def purge(
 ) -> Iterator[Purged]:
     """Delete sagas that have rested for longer, a batch at a step.
 
-    Without a ``saga_type`` the audit's old entries go, too. What is done is in the audit: whoever
-    stops in between leaves no entry, and may begin again. Raises BadRetention.
+    Without a ``saga_type`` the audit's old entries go, too. Who purges what is in the audit before
+    anything is gone; whoever is stopped in between may begin again. Raises BadRetention.
     """
-    with database.connect() as connection:
+    with committing(database) as connection:
         before = _before(connection, older_than)
+        # First of all: what is deleted must not be so without a trace, wherever this ends.
+        why = f"all that rested before {before:%Y-%m-%d %H:%M} UTC"
+        Audit(database=database, actor=actor).note(connection, "purge", target=saga_type, why=why)
+    sagas = 0
+    for sagas in _sagas(database, before=before, saga_type=saga_type):
+        yield Purged(sagas=sagas, audit=0)
+    entries = 0
+    while saga_type is None:
+        with committing(database) as connection:
+            params = {"before": before, "batch": BATCH}
+            gone = connection.exec_driver_sql(_PURGE_AUDIT, params).rowcount
+        entries += gone
+        if gone == 0:
+            break
+    yield Purged(sagas=sagas, audit=entries)
+
+
+def _sagas(database: Database, *, before: datetime, saga_type: str | None) -> Iterator[int]:
+    """How many are gone, after each batch."""
     sagas, after = 0, (_BEGINNING, 0)
     while True:
         with committing(database) as connection:
@@ -88,18 +111,9 @@ def purge(
                 },
             ).all()
         if not gone:
-            break
+            return
         sagas, after = sagas + len(gone), (gone[-1][0], gone[-1][1])
-        yield Purged(sagas=sagas, audit=0)
-    audit = Audit(database=database, actor=actor)
-    with committing(database) as connection:
-        entries = 0
-        if saga_type is None:
-            sql = "DELETE FROM saga_audit WHERE at < %(before)s"
-            entries = connection.exec_driver_sql(sql, {"before": before}).rowcount
-        why = f"{sagas} sagas that rested before {before:%Y-%m-%d %H:%M} UTC"
-        audit.note(connection, "purge", target=saga_type, why=why)
-    yield Purged(sagas=sagas, audit=entries)
+        yield sagas
 
 
 def _before(connection: Connection, older_than: timedelta) -> datetime:

@@ -46,9 +46,7 @@ def purge_(
         if dry_run:
             _tell_old(old)
             return
-        asks = has_terminal() and not yes and not current().json
-        if asks and not typer.confirm(f"delete {old} sagas, with their events, for ever?"):
-            raise CliError("nothing was deleted")
+        _confirm(old, yes=yes)
         done = Purged(sagas=0, audit=0)
         with counting() as counter:
             for done in purge(
@@ -59,6 +57,16 @@ def purge_(
         print_json({"purged": done.sagas, "auditEntries": done.audit})
     else:
         console.print(f"{done.sagas} sagas deleted, and {done.audit} entries of the audit")
+
+
+def _confirm(old: int, *, yes: bool) -> None:
+    """Ask, where somebody can answer: what is deleted nobody can bring back."""
+    if yes:
+        return
+    if current().json or not has_terminal():
+        raise UsageError(f"{old} sagas would be deleted for ever: say --yes")
+    if not typer.confirm(f"delete {old} sagas, with their events, for ever?"):
+        raise CliError("nothing was deleted")
 
 
 def _tell_old(old: int) -> None:
