@@ -20,7 +20,7 @@ down: $(READY) ## Stop the stack; its data stays
 
 # Most tests wait for real processes, so a few at a time share the cores well.
 test: $(READY) ## Run all tests, on servers of their own (PYTEST="-k word" for some)
-	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(PYTEST)
 
 test-containers: $(READY) ## Run the tests that need a Docker engine; without one: ops/ci/README.md
 	@$(BIN)/python -m pytest tests/containers $(PYTEST)
