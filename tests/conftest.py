@@ -25,7 +25,12 @@ from saga.embedded import PostgresServer
 
 PROJECT = Path(__file__).parent.parent
 PROMISES = PROJECT / "docs/explanation/promises.md"
-_LONGEST = {"test_how_to", "test_bench", "test_demo", "test_crash_points", "test_cost"}
+_LONGEST = {
+    *("test_how_to", "test_pages", "test_bench", "test_demo", "test_crash_points", "test_cost"),
+    *("test_compose", "test_stack"),
+}
+# Where tests of real processes are.
+_WAITING = {"acceptance", "containers"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,10 +60,9 @@ def dealt(items: list[pytest.Item], *, workers: int) -> list[pytest.Item]:
     """
     if workers == 1:
         return items
-    waits = [item for item in items if "acceptance" in item.path.parts]
-    works = [item for item in items if "acceptance" not in item.path.parts]
-    # By file, as a file's tests may share what they start.
-    files = [list(found) for _, found in itertools.groupby(waits, lambda item: item.path)]
+    waits = [item for item in items if _WAITING & {*item.path.parts}]
+    works = [item for item in items if not _WAITING & {*item.path.parts}]
+    files = [list(found) for _, found in itertools.groupby(waits, _together)]
     files.sort(key=lambda found: found[0].path.stem not in _LONGEST)
     hands = [list(itertools.chain(*files[hand :: workers - 1])) for hand in range(workers - 1)]
     hands.append([])
@@ -69,6 +73,11 @@ def dealt(items: list[pytest.Item], *, workers: int) -> list[pytest.Item]:
         order += [*hand, *works[:room]]
         works = works[room:]
     return order + works
+
+
+def _together(item: pytest.Item) -> Path:
+    """A file's tests may share what they start, and all that need Docker share its engine."""
+    return item.path.parent if "containers" in item.path.parts else item.path
 
 
 @pytest.fixture

@@ -125,12 +125,21 @@ def test_a_host_that_stays_away_leaves_nothing_once_it_is_back(world: DeviceWorl
     before = world.create(wrong("create", "slow", seconds=1))
     world.until(lambda: world.is_calling(before, CREATE), "it calls")
     world.host.end(kill=True)
-    at_the_start = world.create(is_host_there=False)
-
-    world.until_status(at_the_start, "COMPENSATED")
-    world.until(lambda: world.status(before) == "COMPENSATING", "it goes back")
-    world.host.start()
+    try:
+        world.until(lambda: world.status(before) == "COMPENSATING", "it goes back")
+    finally:
+        world.host.start()
     world.until_status(before, "COMPENSATED")
+    world.until_nothing_remains()
+
+
+def test_a_host_that_is_away_at_the_start_leaves_nothing(world: DeviceWorld) -> None:
+    world.host.end(kill=True)
+    try:
+        at_the_start = world.create(is_host_there=False)
+        world.until_status(at_the_start, "COMPENSATED")
+    finally:
+        world.host.start()
     world.until_nothing_remains()
 
 

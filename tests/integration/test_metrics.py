@@ -48,7 +48,12 @@ def test_open_sagas_are_told_by_type_and_status(shop: Shop, client: Client) -> N
     shop.start()
     done = shop.start()
     with shop.database.begin() as connection:
-        connection.execute(text("INSERT INTO saga_pulse VALUES ('recovery', clock_timestamp())"))
+        connection.execute(
+            text(
+                "INSERT INTO saga_pulse VALUES ('recovery', clock_timestamp()) "
+                "ON CONFLICT (name) DO UPDATE SET at = excluded.at"
+            )
+        )
         sql = (
             "UPDATE saga_state SET wake_at = clock_timestamp() - interval '90 s' WHERE saga_id = :i"
         )

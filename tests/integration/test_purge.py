@@ -9,6 +9,7 @@ from sqlalchemy import text
 from saga import retention
 from saga.access.audit import list_audit
 from saga.retention import BadRetention, Purged, count_old, purge
+from saga.tables import saga_state
 from tests.integration.desk import Desk
 from tests.integration.shop import Shop
 from tests.integration.test_operator import probed_at_rest
@@ -136,8 +137,16 @@ def test_the_audit_keeps_the_purge_and_loses_what_is_old(shop: Shop) -> None:
 
 
 def test_old_sagas_are_found_by_their_index(shop: Shop) -> None:
-    with shop.database.begin() as connection:
-        connection.execute(text("SET LOCAL enable_seqscan = off"))
+    completed(shop)
+    names = [column.name for column in saga_state.columns if column.name != "id"]
+    values = [{"saga_id": "gen_random_uuid()"}.get(name, name) for name in names]
+    many = (
+        f"INSERT INTO saga_state ({', '.join(names)}) "
+        f"SELECT {', '.join(values)} FROM saga_state, generate_series(1, 5000)"
+    )
+    with shop.database.connect() as connection, connection.begin() as transaction:
+        connection.execute(text(many))
+        connection.execute(text("ANALYZE saga_state"))
         found = connection.exec_driver_sql(
             "EXPLAIN " + retention._PURGE,
             {
@@ -149,8 +158,10 @@ def test_old_sagas_are_found_by_their_index(shop: Shop) -> None:
             },
         )
         plan = "\n".join(found.scalars())
+        transaction.rollback()
 
     assert "saga_state_by_age" in plan
+    assert "Seq Scan on saga_state" not in plan
 
 
 @pytest.mark.parametrize("age", [timedelta(seconds=-1), timedelta(days=36_501)])
