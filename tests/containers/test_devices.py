@@ -1,10 +1,11 @@
 """Devices on a real Docker Engine: workers and containers die, and nothing is left behind."""
 
 import os
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,6 @@ from gateways.devices.adb import AdbDevice
 from gateways.devices.device import build_image
 from gateways.devices.engine import DockerHost
 from tests.acceptance.devices import DeviceWorld
-from tests.containers.composition import free_port
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300, method="signal")]
 
@@ -92,17 +92,26 @@ def image(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         client.remove_image(name, force=True)
 
 
+def ports_of_nobody(count: int) -> range:
+    """Ports in a row that are free, below those that outgoing connections are given."""
+    while True:
+        ports = range(first := random.randrange(20_000, 32_000, 100), first + count)
+        with suppress(OSError), ExitStack() as probes:
+            for port in ports:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return ports
+
+
 @pytest.fixture(scope="module")
 def world(
     image: str, new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealWorld]:
-    first = free_port() // 100 * 100
     world = RealWorld(
         folder=tmp_path_factory.mktemp("devices"),
         postgres=None,
         database_url=new_database(),
         image=image,
-        few_ports=range(first, first + PORTS),
+        few_ports=ports_of_nobody(PORTS),
     )
     try:
         yield world.start(concurrency=SLOTS)
