@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from commands.stage import Stage
 from saga import Status
 from saga.cli.sagas import colored
-from saga.cli.timeline import Entry, entries, took
 from saga.registry import Registry
+from saga.timeline import Entry, entries, took
 from saga.views import show
 
 Hear = Callable[[dict[str, Any]], None]

@@ -7,6 +7,8 @@ from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from saga.access.keyring import Keyring
+from saga.access.refusals import Refusals
 from saga.api import (
     audits,
     document,
@@ -21,9 +23,7 @@ from saga.api import (
 from saga.api.caller import permission_of
 from saga.api.guard import Guard
 from saga.api.health import PendingMigrations
-from saga.api.keyring import Keyring
 from saga.api.problems import handle_errors
-from saga.api.refusals import Refusals
 from saga.engine import Engine
 
 # The guard asks for the key, on every path; this tells OpenAPI.

@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saga.access import Principal, granted
+from saga.access.keyring import Keyring, NotAdmitted, secret_of
+from saga.access.refusals import Refusals
 from saga.api.caller import Found, admit, match, met, permission_of
-from saga.api.keyring import Keyring, NotAdmitted, secret_of
 from saga.api.problems import problem
-from saga.api.refusals import Refusals
 from saga.database import is_away
 from saga.logs import log_error
 

@@ -11,10 +11,10 @@ from saga.cli.invocation import current
 from saga.cli.loading import sagas
 from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
-from saga.cli.timeline import entries, short, took
 from saga.counts import MOST_COUNTED
 from saga.filter import MOST
 from saga.position import RESTING, Status
+from saga.timeline import entries, short, took
 
 COLORS = {
     "RUNNING": "cyan",

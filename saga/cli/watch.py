@@ -16,9 +16,9 @@ from saga.cli.options import Filters, spread
 from saga.cli.output import console, print_json
 from saga.cli.sagas import colored, table_of
 from saga.cli.service import Service
-from saga.cli.timeline import Entry, entries, short, took
 from saga.filter import Filter
 from saga.position import RESTING, Status
+from saga.timeline import Entry, entries, short, took
 from saga.views import MOST_EVENTS
 
 _EVERY = timedelta(seconds=1)

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from saga import CannotTell, Operator, PollAgain, Refused
-from saga.cli.timeline import outcome
 from saga.followup import Drop
+from saga.timeline import outcome
 from tests.integration.shop import SETTLE_AFTER, Shop
 
 pytestmark = pytest.mark.integration

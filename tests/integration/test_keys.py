@@ -14,8 +14,8 @@ from api import create_app
 from saga import Engine, connect
 from saga.access import Role, keys
 from saga.access.audit import list_audit
+from saga.access.refusals import MOST_A_MINUTE, Refusals
 from saga.api import create_app as create_engine_app
-from saga.api.refusals import MOST_A_MINUTE, Refusals
 from saga.errors import AlreadySo
 from tests.integration.paid import paid
 from tests.integration.served import assert_problem, calling, served

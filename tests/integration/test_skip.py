@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from saga import IdempotencyKey, NeedsPerson, Operator, Refused, Wait
 from saga.call import Call
-from saga.cli.timeline import outcome
 from saga.followup import Followup, Next
+from saga.timeline import outcome
 from saga.views import show
 from tests.integration.by_hand import Killed
 from tests.integration.shop import Shop

@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from saga.access import Role, keys
 from saga.api import streams
 from saga.api.application import create_app
-from saga.api.streams import Pace
 from saga.operator import Operator
+from saga.streams import Pace
 from tests.integration.served import assert_problem, calling, served
 from tests.integration.shop import Shop
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saga.cli.timeline import entries, outcome, took
+from saga.timeline import entries, outcome, took
 
 
 def event(kind: str, **detail: Any) -> dict[str, Any]:

@@ -1,0 +1,4 @@
+"""The operators' page: what needs a person, every saga, and what may be done to it.
+
+A face of its own beside ``saga.api``: HTML made here, a few lines of JavaScript, no build step.
+"""
