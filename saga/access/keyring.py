@@ -1,7 +1,9 @@
 """Whose key a request carries."""
 
 import hmac
+from collections.abc import Callable
 
+from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers
@@ -10,17 +12,18 @@ from saga.access import Principal, Role, keys
 from saga.database import is_away
 
 # In whose name the key of the environment acts.
-_OF_ENVIRONMENT = Principal(name="api", role=Role.ADMIN)
+OF_ENVIRONMENT = Principal(name="api", role=Role.ADMIN)
 
 _SEND_ONE = "send Authorization: Bearer KEY with a key of this API (saga keys create makes one)"
 
 
 class NotAdmitted(Exception):
-    """The request carries no good key; ``why`` says what to do."""
+    """The request carries no good key: ``fault`` says what is wrong, ``why`` also what to do."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(why)
+    def __init__(self, fault: str, advice: str) -> None:
+        self.fault = fault
+        self.why = f"{fault}: {advice}" if fault else advice
+        super().__init__(self.why)
 
 
 class Keyring:
@@ -35,23 +38,30 @@ class Keyring:
         """Whose key this is, if it is the environment's: that needs no database."""
         # Digests are of one length, so that not even the key's length shows in the time taken.
         if self._api_key and hmac.compare_digest(keys.digest(secret), self._api_key):
-            return _OF_ENVIRONMENT
+            return OF_ENVIRONMENT
         return None
 
     def of_database(self, secret: str) -> Principal:
         """Whose key this is. Blocks. Raises NotAdmitted, or what a database that is away raises."""
-        key = self._find(secret)
+        return self._admitted(lambda connection: keys.find(connection, secret))
+
+    def of_id(self, key_id: str) -> Principal:
+        """Whose key has this id. Blocks, and raises as ``of_database`` does."""
+        return self._admitted(lambda connection: keys.named(connection, key_id))
+
+    def _admitted(self, question: Callable[[Connection], keys.Key | None]) -> Principal:
+        key = self._ask(question)
         if key is None:
-            raise NotAdmitted(f"this key is not known: {_SEND_ONE}")
+            raise NotAdmitted("this key is not known", _SEND_ONE)
         if key.why_not is not None:
-            raise NotAdmitted(f"{key.why_not}: ask for a new one (saga keys create makes one)")
+            raise NotAdmitted(key.why_not, "ask for a new one (saga keys create makes one)")
         return key.principal
 
-    def _find(self, secret: str) -> keys.Key | None:
+    def _ask(self, question: Callable[[Connection], keys.Key | None]) -> keys.Key | None:
         for is_last in (False, True):
             try:
                 with self._database.connect() as connection:
-                    return keys.find(connection, secret)
+                    return question(connection)
             except DBAPIError as error:
                 # A connection that a restart of the server left behind is found out by its use.
                 if is_last or not is_away(error):
@@ -63,8 +73,8 @@ def secret_of(headers: Headers) -> str:
     """The key that the request carries. Raises NotAdmitted."""
     given = headers.getlist("authorization")
     if len(given) > 1:
-        raise NotAdmitted("send one Authorization header, not several")
+        raise NotAdmitted("", "send one Authorization header, not several")
     scheme, _, secret = (given[0] if given else "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise NotAdmitted(_SEND_ONE)
+        raise NotAdmitted("", _SEND_ONE)
     return secret.strip()

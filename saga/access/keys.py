@@ -125,6 +125,16 @@ def find(connection: Connection, secret: str) -> Key | None:
     return None if record is None else Key(**_read(record))
 
 
+def named(connection: Connection, key_id: str) -> Key | None:
+    """The key of this id, good or not; None where there is none."""
+    found = connection.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM saga_key WHERE key_id = %(key_id)s",  # noqa: S608
+        {"key_id": key_id},
+    )
+    record = found.mappings().one_or_none()
+    return None if record is None else Key(**_read(record))
+
+
 def is_good(connection: Connection, key_id: str) -> bool:
     """Whether requests with this key are let in now."""
     found = connection.exec_driver_sql(

@@ -74,6 +74,9 @@ MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 _LIGHT = ("#ffffff", "#e2e8f0", "#fcfdfe", "#cbd5e1", "#0f172a", "#52607a", "#8391a7")
 _DARK = ("#0d131c", "#273244", "#151d29", "#3b4a61", "#e8eef7", "#a3b2c7", "#74849b")
 
+# The class of every picture.
+SCOPE = "saga-graph"
+
 # "&" is the scope, as in nested CSS.
 _SHAPES = f"""
 & text{{font-family:{SANS}}}
@@ -89,7 +92,7 @@ _SHAPES = f"""
 """
 
 
-def css(scope: str) -> str:
+def css(scope: str = SCOPE) -> str:
     """The rules for everything below the class ``scope``: a page around it keeps its own look."""
     light = _grounds(_LIGHT) + "".join(_tone(name, *tone[:2]) for name, tone in _TONES.items())
     dark = _grounds(_DARK) + "".join(_tone(name, *tone[2:]) for name, tone in _TONES.items())

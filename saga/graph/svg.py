@@ -4,7 +4,7 @@ from saga.definition import Role
 from saga.graph.canvas import Canvas, xml
 from saga.graph.card import LEFT, SPINE, Placed, card
 from saga.graph.card import WIDTH as CARD
-from saga.graph.look import STATUSES, css
+from saga.graph.look import SCOPE, STATUSES, css
 from saga.graph.picture import Picture
 from saga.graph.where import Activity
 from saga.position import Status
@@ -12,7 +12,6 @@ from saga.task import Effect
 
 WIDTH = 480
 
-_SCOPE = "saga-graph"
 _RIGHT = WIDTH - 18
 _GUTTER = LEFT + CARD + 20  # where the ways to COMPENSATED and to FAILED go
 _GAP = 26
@@ -37,16 +36,16 @@ def svg(picture: Picture) -> str:
     _ways(canvas, picture, placed, starts=starts)
     height = _ends(canvas, picture, placed, y)
     name = f"{picture.saga_type} {picture.where.saga_id}" if picture.where else picture.saga_type
-    key = f"{_SCOPE}-{picture.where.saga_id if picture.where else picture.saga_type}"
+    key = f"{SCOPE}-{picture.where.saga_id if picture.where else picture.saga_type}"
     drawn = "\n".join(canvas.elements)
     return f"""\
-<svg xmlns="http://www.w3.org/2000/svg" class="{_SCOPE}" role="img" \
+<svg xmlns="http://www.w3.org/2000/svg" class="{SCOPE}" role="img" \
 aria-labelledby="{key}-title {key}-desc" width="{WIDTH}" height="{height:g}" \
 viewBox="0 0 {WIDTH} {height:g}" style="max-width:100%;height:auto">
 <title id="{key}-title">{xml(name)}</title>
 <desc id="{key}-desc">{xml(" ".join(picture.told()))}</desc>
 <style>
-{css(_SCOPE)}
+{css()}
 </style>
 <rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1:g}" rx="14" class="paper"/>
 {drawn}

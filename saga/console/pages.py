@@ -1,0 +1,101 @@
+"""Pages from templates. Whatever is put into one is escaped; there is no way around that."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from saga.access import Permission
+from saga.console.session import Session
+from saga.graph import look
+from saga.graph.words import duration
+from saga.timeline import short, took
+from saga.views import iso
+
+STATIC = "static"
+
+_LONGEST_TEXT = 300
+
+
+class Pages:
+    """Answers with pages. ``title`` is what the application is called."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._environment = Environment(
+            loader=PackageLoader("saga.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "cut": cut,
+            "duration": duration,
+            "json": _json,
+            "short": short,
+            "took": took,
+            "words": _words,
+        }
+        self._environment.globals |= {
+            "statuses": look.STATUSES,
+            "effects": look.EFFECTS,
+            "permissions": Permission,
+            "stamp": _stamp(),
+        }
+
+    def answer(
+        self,
+        request: Request,
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> HTMLResponse:
+        """The page; ``session`` is None where nobody is logged in."""
+        session: Session | None = getattr(request.state, "session", None)
+        page = self._environment.get_template(template).render(
+            application=self._title,
+            base=request.scope.get("root_path", ""),
+            session=session,
+            may_act=session is not None and session.principal.may(Permission.ACT),
+            here=_here(request),
+            now=iso(datetime.now(UTC)),
+            **values,
+        )
+        return HTMLResponse(page, status_code=status, headers=dict(headers or {}))
+
+
+def cut(text: object, most: int = _LONGEST_TEXT) -> str:
+    """The text in at most ``most`` characters; an ellipsis says that there is more."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def _here(request: Request) -> str:
+    """The path below the console, for what marks where one is."""
+    root: str = request.scope.get("root_path", "")
+    return request.scope["path"].removeprefix(root) or "/"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def _words(name: str) -> str:
+    return str(name).replace("_", " ")
+
+
+def _stamp() -> str:
+    """Changes with what is served beside the pages, so that browsers ask for it anew."""
+    content = hashlib.sha256(look.css(look.SCOPE).encode())
+    for file in sorted(files("saga.console").joinpath(STATIC).iterdir(), key=lambda each: each.name):
+        content.update(file.read_bytes())
+    return content.hexdigest()[:12]
