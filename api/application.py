@@ -6,6 +6,7 @@ from api import apps, billing, devices, records, webhooks
 from saga import Engine
 from saga.api import PendingMigrations
 from saga.api import create_app as create_engine_app
+from saga.console import Workers, create_console
 
 TAGS = [
     {"name": "billing", "description": "Refunds of payments."},
@@ -50,10 +51,13 @@ def create_app(
     *,
     api_key: str | None,
     pending_migrations: PendingMigrations = lambda _connection: (),
+    flower_url: str | None = None,
+    workers: Workers | None = None,
 ) -> FastAPI:
-    """Everything that this application answers over HTTP.
+    """Everything that this application answers over HTTP, the console for operators included.
 
-    Without an ``api_key`` every protected route answers 401.
+    Without an ``api_key`` only keys of the database are let in, and the console is closed.
+    ``flower_url`` is where people's browsers reach Flower; ``workers`` tells which workers answer.
     """
     app = create_engine_app(
         engine,
@@ -68,6 +72,11 @@ def create_app(
         large_bodies={apps.PATH: apps.LARGEST_BODY},
         examples=EXAMPLES,
         webhooks=[webhooks.router(engine)],
+        fronts={
+            "/console": create_console(
+                engine, api_key=api_key, flower_url=flower_url, workers=workers
+            )
+        },
     )
     app.openapi_tags = [*TAGS, *(app.openapi_tags or ())]
     return app

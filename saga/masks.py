@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
+from saga import queries
+from saga.errors import SagaNotFound
 from saga.masking import Mask
 from saga.preview import Preview
 from saga.registry import Registry
@@ -59,6 +61,16 @@ def mask_for_logs(database: Database, registry: Registry, saga_id: UUID) -> Mask
             return masks(connection, registry, [saga_id])[saga_id]
     except SQLAlchemyError:
         return Mask(hides_all=True)
+
+
+def state_of(
+    connection: Connection, registry: Registry, saga_id: UUID, *, masked: bool = False
+) -> Any:
+    """What a saga remembers, as JSON. Raises SagaNotFound."""
+    row = queries.look(connection, saga_id)
+    if row is None:
+        raise SagaNotFound(saga_id)
+    return mask_of(connection, registry, row).values(row.state) if masked else row.state
 
 
 def masked_saga(saga: Mapping[str, Any], mask: Mask) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp
 
 from saga.access.keyring import Keyring
 from saga.access.refusals import Refusals
@@ -42,6 +43,7 @@ def create_app(
     webhooks: Iterable[APIRouter] = (),
     large_bodies: Mapping[str, int] | None = None,
     examples: Mapping[str, Any] | None = None,
+    fronts: Mapping[str, ASGIApp] | None = None,
     pending_migrations: PendingMigrations = lambda _connection: (),
     title: str = "celery-sagas",
 ) -> FastAPI:
@@ -51,9 +53,11 @@ def create_app(
     database. Each route of ``routers`` says what it ``needs``. ``webhooks`` are open, as who calls
     them proves otherwise who they are; their paths have no parameters. ``large_bodies`` gives how
     many bytes a POST on a path may have, where that is more than usual. ``examples`` are values for
-    the OpenAPI document, by fields' names. ``pending_migrations`` are the application's own, as in
-    SagaApp; ``/readyz`` says no while there are any. Raises ValueError for a route that does not
-    say what it needs: it would be open to every key.
+    the OpenAPI document, by fields' names. ``fronts`` are applications, by the paths where they
+    are served, that ask for keys by themselves, such as that of ``saga.console``.
+    ``pending_migrations`` are the application's own, as in SagaApp; ``/readyz`` says no while there
+    are any. Raises ValueError for a route that does not say what it needs: it would be open to
+    every key.
     """
     app = FastAPI(title=title, separate_input_output_schemas=False, openapi_tags=document.TAGS)
     webhooks = list(webhooks)
@@ -67,6 +71,7 @@ def create_app(
         refusals=Refusals(engine.database),
         routes=routes,
         open_paths={*health.PATHS, metrics.PATH, *called},
+        fronts=fronts or (),
         large_bodies=large_bodies or {},
     )
     requests = metrics.Requests()
@@ -78,6 +83,8 @@ def create_app(
         app.include_router(router, dependencies=[Security(_key)])
     for hooks in webhooks:
         app.include_router(hooks)
+    for path, front in (fronts or {}).items():
+        app.mount(path, front)
     document.describe(app, routes, examples or {})
     return app
 

@@ -33,6 +33,8 @@ _LATER = {"Retry-After": "2"}
 class Guard:
     """Asks for a key, everywhere but on the open paths, and for what its role may do there.
 
+    The ``fronts`` are applications at paths of their own, which ask for keys by themselves.
+
     All of it before the body is read. Bodies over ``LARGEST_BODY`` bytes are refused, announced or
     not; a POST on a path of ``large_bodies`` may have as many as that says. An error that nobody
     expected is logged under the request's id and told without any of it.
@@ -46,6 +48,7 @@ class Guard:
         refusals: Refusals,
         routes: Iterable[APIRoute],
         open_paths: Collection[str],
+        fronts: Collection[str],
         large_bodies: Mapping[str, int],
     ) -> None:
         self._app = app
@@ -53,6 +56,7 @@ class Guard:
         self._refusals = refusals
         self._routes = routes
         self._open_paths = frozenset(open_paths)
+        self._fronts = tuple(fronts)
         self._large_bodies = dict(large_bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +67,8 @@ class Guard:
         path = scope["path"]
         if path in self._open_paths:
             met(scope, path)
+        elif (front := self._front(path)) is not None:
+            met(scope, front)
         elif (refusal := await self._refusal(scope, headers)) is not None:
             await refusal(scope, receive, send)
             return
@@ -94,6 +100,13 @@ class Guard:
         why = f"a key of role {principal.role} may not do this: it takes one of role {may}"
         await self._note(scope, found, principal, 403, why)
         return problem(403, why)
+
+    def _front(self, path: str) -> str | None:
+        """Where the application that a path belongs to begins; None: it is one of the API's."""
+        for front in self._fronts:
+            if path == front or path.startswith(f"{front}/"):
+                return front
+        return None
 
     async def _principal(self, secret: str) -> Principal:
         if (known := self._keyring.of_environment(secret)) is not None:

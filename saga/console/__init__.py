@@ -2,3 +2,8 @@
 
 A face of its own beside ``saga.api``: HTML made here, a few lines of JavaScript, no build step.
 """
+
+from saga.console.application import create_console
+from saga.console.desk import Worker, Workers
+
+__all__ = ["Worker", "Workers", "create_console"]

@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from saga.access.keyring import Keyring
 from saga.access.refusals import Refusals
-from saga.console import actions, definitions, many, overview, saga_page, sagas
+from saga.console import actions, many, saga_page, sagas
 from saga.console.desk import Desk, Workers
 from saga.console.door import Door
 from saga.console.login import Login
@@ -59,7 +60,7 @@ def create_console(
         refusals = Refusals(engine.database)
         login = Login(desk, sessions=sessions, keyring=keyring, refusals=refusals)
         routes += login.routes()
-    for module in (overview, many, sagas, saga_page, actions, definitions):
+    for module in (many, sagas, saga_page, actions):
         routes += module.routes(desk)
     console = Starlette(
         routes=routes, middleware=[Middleware(Door, sessions=sessions, problems=problems)]
@@ -71,8 +72,8 @@ def create_console(
 class _Kept(StaticFiles):
     """Files whose address changes with them."""
 
-    async def get_response(self, path: str, scope: object) -> Response:
-        answer: Response = await super().get_response(path, scope)  # type: ignore[arg-type]
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
         answer.headers.update(_KEEP)
         return answer
 

@@ -96,6 +96,8 @@ def _words(name: str) -> str:
 def _stamp() -> str:
     """Changes with what is served beside the pages, so that browsers ask for it anew."""
     content = hashlib.sha256(look.css(look.SCOPE).encode())
-    for file in sorted(files("saga.console").joinpath(STATIC).iterdir(), key=lambda each: each.name):
+    for file in sorted(
+        files("saga.console").joinpath(STATIC).iterdir(), key=lambda each: each.name
+    ):
         content.update(file.read_bytes())
     return content.hexdigest()[:12]

@@ -1,0 +1,91 @@
+"""One saga: where it stands and why, its steps, all that happened, and what may be done."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from saga import timeline, views
+from saga.console.desk import Desk
+from saga.console.live import saga_look, watched
+from saga.console.session import who
+from saga.errors import DefinitionNotFound
+from saga.graph import Where, definition_of, drawn_as, svg
+from saga.masks import state_of
+from saga.position import Intervention
+
+# What a page says after an action that was done.
+_DONE = {
+    Intervention.RETRY: "It is being tried again.",
+    Intervention.COMPENSATE: "Its compensation is ordered.",
+    Intervention.CANCEL: "It is being cancelled.",
+    Intervention.PAUSE: "It is paused.",
+    Intervention.RESUME: "It goes on.",
+    Intervention.RESOLVE: "What you found is written down.",
+}
+
+
+def routes(desk: Desk) -> list[Route]:
+    """A saga's page, and the stream that tells that it changed."""
+    registry = desk.engine.registry
+
+    def show(request: Request) -> Response:
+        masked = not who(request).sees_all
+        with desk.connect() as connection:
+            shown = views.show(connection, registry, request.path_params["saga_id"], masked=masked)
+            saga_id = shown["saga"]["sagaId"]
+            state = state_of(connection, registry, UUID(saga_id), masked=masked)
+        saga = shown["saga"]
+        version = saga["version"]
+        return desk.pages.answer(
+            request,
+            "saga.html",
+            saga=saga,
+            shown=shown,
+            state=state,
+            picture=_picture(desk, shown),
+            happened=list(_happened(desk, shown)),
+            done=_DONE.get(request.query_params.get("done", "")),  # type: ignore[call-overload]
+            live=f"/sagas/{saga_id}/stream?shown={version}",
+        )
+
+    async def stream(request: Request) -> Response:
+        saga_id = views.identified(request.path_params["saga_id"])
+        return await watched(desk, request, saga_look(saga_id))
+
+    return [Route("/sagas/{saga_id}", show), Route("/sagas/{saga_id}/stream", stream)]
+
+
+def _picture(desk: Desk, shown: Mapping[str, Any]) -> str | None:
+    """The picture of its steps; None for a definition that this process does not know."""
+    try:
+        saga = definition_of(desk.engine.registry, shown)
+    except DefinitionNotFound:
+        return None
+    return svg(drawn_as(saga, Where.of(shown)))
+
+
+def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The timeline, the newest first."""
+    saga = shown["saga"]
+    began = datetime.fromisoformat(saga["startedAt"])
+    for event in reversed(shown["events"]):
+        after = datetime.fromisoformat(event["at"]) - began
+        task_id = event["taskId"]
+        yield {
+            "seq": event["seq"],
+            "at": event["at"],
+            "after": timeline.took(max(0.0, after.total_seconds())),
+            "kind": event["kind"],
+            "step": timeline.short(event["step"] or "", saga["sagaType"]),
+            "attempt": event["attempt"] or None,
+            "outcome": timeline.outcome(event, saga["sagaType"]),
+            "took": timeline.took(event["duration"]),
+            "worker": event["worker"],
+            "actor": event["actor"],
+            "task_url": desk.task_url(task_id) if task_id else None,
+        }
