@@ -41,7 +41,7 @@ def create_console(
     an ``api_key`` it is closed: sessions are signed with it. ``flower_url`` is where people's
     browsers reach Flower; ``workers`` tells which workers answer.
     """
-    pages = Pages(title)
+    pages = Pages(title, flower_url=flower_url)
     desk = Desk(
         engine=engine,
         pages=pages,

@@ -26,8 +26,9 @@ _LONGEST_TEXT = 300
 class Pages:
     """Answers with pages. ``title`` is what the application is called."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, flower_url: str | None = None) -> None:
         self._title = title
+        self._flower_url = flower_url
         self._environment = Environment(
             loader=PackageLoader("saga.console"),
             autoescape=True,
@@ -40,6 +41,7 @@ class Pages:
             "duration": duration,
             "json": _json,
             "short": short,
+            "told": _sentence,
             "took": took,
             "words": _words,
         }
@@ -63,6 +65,7 @@ class Pages:
         session: Session | None = getattr(request.state, "session", None)
         page = self._environment.get_template(template).render(
             application=self._title,
+            flower_url=self._flower_url,
             base=request.scope.get("root_path", ""),
             session=session,
             may_act=session is not None and session.principal.may(Permission.ACT),
@@ -87,6 +90,12 @@ def _here(request: Request) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def _sentence(clause: str, saga_type: str) -> str:
+    """A clause as a sentence, with its steps' names as short as beside it."""
+    said = clause.replace(f"{saga_type}.", "").strip()
+    return f"{said[:1].upper()}{said[1:]}{'' if said.endswith('.') else '.'}"
 
 
 def _words(name: str) -> str:

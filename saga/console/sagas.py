@@ -17,7 +17,9 @@ from saga.lists import list_sagas
 from saga.position import Status
 
 # The filters that the page's form has, by their names in URLs.
-_FORM = ("type", "status", "step", "key", "error", "retries", "olderThan", "q", "paused")
+_FEW = ("q", "status", "type")
+_MORE = ("step", "key", "error", "retries", "olderThan", "paused")
+_FORM = (*_FEW, *_MORE)
 _KNOWN = {*_FORM, "since", "until", "limit", "cursor"}
 
 
@@ -49,6 +51,7 @@ def routes(desk: Desk) -> list[Route]:
             given=given,
             fault=fault,
             is_narrowed=any(given.get(name) for name in _FORM),
+            more=any(given.get(name) for name in _MORE),
             live=_stream(given, list_digest(page)) if wanted is not None else None,
             older=None if older is None else _query(older),
             newest=_query({**given, "cursor": None}),
