@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
 
 from saga.access import Principal, audit
 
@@ -17,6 +18,7 @@ log = structlog.get_logger("saga")
 # Whoever tries keys, or a program with the wrong role in a loop, must not fill the table.
 MOST_A_MINUTE = 60
 _MINUTE_SECONDS = 60.0
+_LONGEST_PATH = 200
 
 
 @dataclass
@@ -35,6 +37,22 @@ class Refusals:
         self._lock = threading.Lock()
         # By key; all who have no good key are one caller. So there are as many as keys.
         self._minutes: dict[str | None, _Minute] = {}
+
+    def refuse(self, request: Request, status: int, why: str, principal: Principal | None) -> None:
+        """Record the refusal of this request; as ``record``."""
+        path = request.scope["path"][:_LONGEST_PATH]
+        try:
+            saga_id = UUID(request.path_params.get("saga_id", ""))
+        except ValueError:
+            saga_id = None
+        self.record(
+            action=f"{request.method} {path}",
+            path=path,
+            status=status,
+            why=why,
+            principal=principal,
+            saga_id=saga_id,
+        )
 
     def record(
         self,

@@ -46,6 +46,7 @@ def create_console(
         engine=engine,
         pages=pages,
         streams=Streams(engine, pace),
+        refusals=Refusals(engine.database),
         workers=workers,
         flower_url=flower_url,
     )
@@ -57,9 +58,7 @@ def create_console(
         Mount("/static", _Kept(packages=[("saga.console", STATIC)])),
     ]
     if sessions is not None:
-        refusals = Refusals(engine.database)
-        login = Login(desk, sessions=sessions, keyring=keyring, refusals=refusals)
-        routes += login.routes()
+        routes += Login(desk, sessions=sessions, keyring=keyring).routes()
     for module in (many, sagas, saga_page, actions):
         routes += module.routes(desk)
     console = Starlette(

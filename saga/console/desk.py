@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from saga.access import Permission, granted
+from saga.access.refusals import Refusals
 from saga.console.pages import Pages
 from saga.console.problems import Forbidden
 from saga.console.session import who
@@ -36,6 +37,7 @@ class Desk:
     engine: Engine
     pages: Pages
     streams: Streams
+    refusals: Refusals
     workers: Workers | None = None
     flower_url: str | None = None
 
@@ -44,10 +46,12 @@ class Desk:
         return self.engine.database.connect()
 
     def operator(self, request: Request) -> Operator:
-        """Who acts in the name of the session. Raises Forbidden where it may not."""
+        """Who acts in the name of the session. Raises Forbidden, audited, where it may not."""
         principal = who(request)
         if not principal.may(Permission.ACT):
-            raise Forbidden(principal.role, " or ".join(granted(Permission.ACT)))
+            refusal = Forbidden(principal.role, " or ".join(granted(Permission.ACT)))
+            self.refusals.refuse(request, 403, str(refusal), principal)
+            raise refusal
         return Operator(self.engine, actor=principal.name, role=principal.role)
 
     def task_url(self, task_id: str) -> str | None:

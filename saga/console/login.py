@@ -6,7 +6,6 @@ from starlette.routing import Route
 
 from saga.access import Principal
 from saga.access.keyring import Keyring, NotAdmitted
-from saga.access.refusals import Refusals
 from saga.console.desk import Desk, to
 from saga.console.door import LOGIN, form_of
 from saga.console.session import COOKIE, LASTS, Sessions
@@ -17,13 +16,10 @@ _LONGEST_PATH = 2_000
 class Login:
     """The login page. A key that is refused stands in the audit, as over HTTP."""
 
-    def __init__(
-        self, desk: Desk, *, sessions: Sessions, keyring: Keyring, refusals: Refusals
-    ) -> None:
+    def __init__(self, desk: Desk, *, sessions: Sessions, keyring: Keyring) -> None:
         self._desk = desk
         self._sessions = sessions
         self._keyring = keyring
-        self._refusals = refusals
 
     def routes(self) -> list[Route]:
         return [
@@ -49,15 +45,7 @@ class Login:
         try:
             principal = self._principal(secret)
         except NotAdmitted as refusal:
-            path = request.url.path
-            self._refusals.record(
-                action=f"POST {path}",
-                path=path,
-                status=401,
-                why=refusal.fault,
-                principal=None,
-                saga_id=None,
-            )
+            self._desk.refusals.refuse(request, 401, refusal.fault, None)
             fault = f"{refusal.fault[:1].upper()}{refusal.fault[1:]}."
             return self._form(request, after, fault=fault, status=401)
         answer = RedirectResponse(_inside(request, after), 303)

@@ -68,7 +68,7 @@ def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
     except DefinitionNotFound:
         return None
     # Its texts are escaped where it is drawn.
-    return Markup(svg(drawn_as(saga, Where.of(shown))))  # noqa: S704
+    return Markup(svg(drawn_as(saga, Where.of(shown)), standalone=False))  # noqa: S704
 
 
 def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

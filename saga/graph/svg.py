@@ -1,4 +1,4 @@
-"""A picture as an SVG that stands alone: no script, no font and no file besides it."""
+"""A picture as an SVG: no script, no font and no file besides it."""
 
 from saga.definition import Role
 from saga.graph.canvas import Canvas, xml
@@ -18,14 +18,16 @@ _GAP = 26
 _GAP_AT_LINE = 54
 
 
-def svg(picture: Picture) -> str:
+def svg(picture: Picture, *, standalone: bool = True) -> str:
     """The SVG element, ending with a new line.
 
     It is at most ``WIDTH`` pixels wide and shrinks with what is around it. Its class and its ids
-    begin with ``saga-graph``, so that it can stand in a page.
+    begin with ``saga-graph``, so that it can stand in a page. One that is not ``standalone`` leaves
+    to the page what the page has: the rules of ``saga.graph.css``, the saga's name, and why it
+    stands where it does.
     """
     canvas = Canvas()
-    y = _head(canvas, picture)
+    y = _head(canvas, picture) if standalone else 10.0
     placed: list[Placed] = []
     starts = y
     y += 20
@@ -37,18 +39,22 @@ def svg(picture: Picture) -> str:
     height = _ends(canvas, picture, placed, y)
     name = f"{picture.saga_type} {picture.where.saga_id}" if picture.where else picture.saga_type
     key = f"{SCOPE}-{picture.where.saga_id if picture.where else picture.saga_type}"
+    if standalone:
+        canvas.elements.insert(
+            0,
+            f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1:g}" rx="14" '
+            'class="paper"/>',
+        )
     drawn = "\n".join(canvas.elements)
+    size = ' style="max-width:100%;height:auto"' if standalone else ""
+    rules = f"<style>\n{css()}\n</style>\n" if standalone else ""
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" class="{SCOPE}" role="img" \
 aria-labelledby="{key}-title {key}-desc" width="{WIDTH}" height="{height:g}" \
-viewBox="0 0 {WIDTH} {height:g}" style="max-width:100%;height:auto">
+viewBox="0 0 {WIDTH} {height:g}"{size}>
 <title id="{key}-title">{xml(name)}</title>
 <desc id="{key}-desc">{xml(" ".join(picture.told()))}</desc>
-<style>
-{css()}
-</style>
-<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1:g}" rx="14" class="paper"/>
-{drawn}
+{rules}{drawn}
 </svg>
 """
 
