@@ -15,7 +15,7 @@ from saga import bulk, queries, views
 from saga.console.desk import Desk, to
 from saga.console.door import form_of
 from saga.decide import why_not
-from saga.errors import BadIntervention, Conflict, SagaNotFound
+from saga.errors import BadIntervention, Conflict, MovedSince, NotAllowedNow, SagaNotFound
 from saga.operator import Operator
 from saga.outlook import what_follows
 from saga.position import Intervened, Intervention, Outcome
@@ -28,6 +28,16 @@ MEANINGS = {
     Intervention.PAUSE: "Let nothing be begun for the saga; a call in hand ends first.",
     Intervention.RESUME: "Let the saga go on from where it stands.",
     Intervention.RESOLVE: "Write down what you found out, with how you know it.",
+}
+
+# What a person did to a saga, as it is told to the next one.
+_ACTS = {
+    Intervention.RETRY: "retried",
+    Intervention.COMPENSATE: "compensated",
+    Intervention.CANCEL: "cancelled",
+    Intervention.PAUSE: "paused",
+    Intervention.RESUME: "resumed",
+    Intervention.RESOLVE: "resolved",
 }
 
 _LONGEST_NUMBER = 18  # digits; a longer one is nobody's version
@@ -89,7 +99,9 @@ def routes(desk: Desk) -> list[Route]:
             findings=findings,
             back=back,
             allowed=shown["allowedActions"],
-            last=_last_act(shown["events"]) if isinstance(fault, Conflict) else None,
+            moved=isinstance(fault, MovedSince | NotAllowedNow),
+            last=_last_act(shown["events"], typed),
+            acts=_ACTS,
             typed=typed or {},
             fault=fault,
             field=getattr(fault, "field", None),
@@ -111,12 +123,17 @@ def routes(desk: Desk) -> list[Route]:
     return [Route(path, ask), Route(path, do, methods=["POST"])]
 
 
-def version_of(text: object) -> int | None:
+def version_of(text: object) -> int:
     """The version that a form was made of. Raises BadIntervention."""
-    said = str(text)
-    if not (said.isascii() and said.isdecimal() and len(said) <= _LONGEST_NUMBER):
+    if (version := _number(text)) is None:
         raise BadIntervention("version", "must be a number; open the saga again")
-    return int(said)
+    return version
+
+
+def _number(text: object) -> int | None:
+    said = str(text)
+    is_one = said.isascii() and said.isdecimal() and len(said) <= _LONGEST_NUMBER
+    return int(said) if is_one else None
 
 
 def _meant(request: Request) -> Intervention:
@@ -171,7 +188,10 @@ def _findings(saga: Any, row: Any) -> list[Finding]:
     return found
 
 
-def _last_act(events: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What a person did to it last: who comes second is told of it."""
+def _last_act(
+    events: list[dict[str, Any]], typed: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """What a person did to it since the version that was seen: who comes second is told of it."""
+    seen = _number((typed or {}).get("version"))
     acts = [event for event in events if event["actor"] and "asked" in event["detail"]]
-    return acts[-1] if acts else None
+    return next((act for act in reversed(acts) if seen is not None and act["seq"] > seen), None)

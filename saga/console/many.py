@@ -102,7 +102,7 @@ def _asked(form: Any) -> tuple[Intervention, Sequence[tuple[UUID, int]]]:
     seen = []
     for text in form.getlist("saga")[: MOST + 1]:
         saga_id, _, version = str(text).partition("@")
-        seen.append((views.identified(saga_id), version_of(version) or 0))
+        seen.append((views.identified(saga_id), version_of(version)))
     if not seen:
         raise BadIntervention("saga", "must be chosen: go back and tick at least one saga")
     if len(seen) > MOST:

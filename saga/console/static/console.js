@@ -221,9 +221,21 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 });
 
+// A page that could not be made is asked for until it can.
+async function askAgain() {
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.status !== 503) return location.reload();
+  } catch {
+    say("The console does not answer. This page goes on when it does.");
+  }
+  setTimeout(askAgain, 3000);
+}
+
 tellTimes();
 count();
 listen();
+if ("again" in main.dataset) setTimeout(askAgain, 3000);
 setInterval(tellTimes, 1000);
 // What no change tells of, such as a worker that is gone.
 setInterval(() => { if (!document.hidden && main.dataset.live && !over) refresh(); }, 15000);
