@@ -1,0 +1,75 @@
+"""A Chromium of the system's, and the console that it looks at.
+
+Where there is no Chromium these tests are skipped, but not in CI.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from sqlalchemy import Engine as Database
+
+from saga import connect
+from tests.browser.counter import Counter
+from tests.browser.visitor import Visitor
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker(pytest.mark.browser)
+
+
+# Not for the whole run: while Playwright lives, no other test may have an event loop.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no chromium; CI has one: .ci/run", pytrace=False)
+        pytest.skip("there is no chromium")
+    # Chromium's sandbox is not for root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def counter_database(new_database: Callable[[], str]) -> Iterator[Database]:
+    database = connect(new_database(), pool_size=12)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def counter(counter_database: Database) -> Iterator[Counter]:
+    """A shop's sagas in an empty database, and the console over them."""
+    with Counter.opened(counter_database) as counter:
+        yield counter
+
+
+@pytest.fixture
+def visit(chromium: Browser, counter: Counter) -> Iterator[Callable[..., Visitor]]:
+    """Open a browser of its own for a person: ``visit(counter.operator)`` is logged in.
+
+    Whatever a page complains about fails the test in the end.
+    """
+    with ExitStack() as doors:
+        visitors: list[Visitor] = []
+
+        def enter(key: str | None = None, **options: object) -> Visitor:
+            context = doors.enter_context(chromium.new_context(**options))  # type: ignore[arg-type]
+            visitor = Visitor(context, counter.address)
+            visitors.append(visitor)
+            if key is not None:
+                visitor.log_in(key)
+            return visitor
+
+        yield enter
+        for visitor in visitors:
+            assert visitor.complaints == []
