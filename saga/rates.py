@@ -1,7 +1,7 @@
 """How many sagas of each type were started and came to rest lately, and how long they took.
 
-Read from the newest ones, by the index of their standing: so many of each type, status and step,
-and of those that came to rest only what was started within a day.
+Read from the newest ones, by the index of their standing: so many of each type and status, and of
+those that came to rest only what was started within a day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from saga.lists import jump
 
 BUCKET = timedelta(minutes=5)
 BUCKETS = 12
-# Of each type, status and step so many are looked at; more are not told from them.
+# Of each type and status so many are looked at, shared by its steps; more are not told from them.
 MOST_COUNTED = 10_000
 # No saga that came to rest lately was started earlier; one that was is left out.
 _STARTED_WITHIN = timedelta(days=1)
@@ -61,10 +61,12 @@ _EARLIER = "%(begin)s - %(within)s"
 
 def _newest(name: str, which: str, value: str, since: str) -> str:
     """The newest sagas for each standing that was met, with the ``value`` that is asked for."""
-    return f"""SELECT newest.*, met.saga_type, met.status FROM {name} AS met, LATERAL (
+    same = "count(*) OVER (PARTITION BY saga_type, status)"
+    return f"""SELECT newest.*, met.saga_type, met.status, nth = met.most AS is_last
+FROM (SELECT *, {MOST_COUNTED} / {same} AS most FROM {name}) AS met, LATERAL (
     SELECT created_at, {value}, row_number() OVER (ORDER BY {NEWEST_FIRST}) AS nth
     FROM saga_state WHERE {which} AND {_SAME} AND created_at >= {since}
-    ORDER BY {NEWEST_FIRST} LIMIT {MOST_COUNTED}) AS newest"""  # noqa: S608 - our own constants
+    ORDER BY {NEWEST_FIRST} LIMIT met.most) AS newest"""  # noqa: S608 - our own constants
 
 
 def _told(columns: str, instant: str) -> str:
@@ -73,7 +75,7 @@ def _told(columns: str, instant: str) -> str:
     # What comes while this is read belongs to the bucket that is under way.
     number = f"least(floor({age} / {length}), {BUCKETS - 1})"
     return f"""SELECT saga_type, bucket, GROUPING(bucket) = 1 AS is_whole, {columns},
-    max(created_at) FILTER (WHERE nth = {MOST_COUNTED}) AS cut_at
+    max(created_at) FILTER (WHERE is_last) AS cut_at
 FROM (SELECT *, {number}::int AS bucket FROM newest) AS numbered
 WHERE bucket >= 0
 GROUP BY GROUPING SETS ((saga_type), (saga_type, bucket))"""  # noqa: S608
