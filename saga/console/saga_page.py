@@ -1,7 +1,7 @@
 """One saga: where it stands and why, its steps, all that happened, and what may be done."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from saga.console.live import saga_look, watched
 from saga.console.session import who
 from saga.errors import DefinitionNotFound
 from saga.graph import Where, definition_of, drawn_as, svg
+from saga.graph.words import duration
 from saga.masks import state_of
 from saga.position import Intervention
 
@@ -74,14 +75,12 @@ def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
 def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The timeline, the newest first."""
     saga = shown["saga"]
-    began = datetime.fromisoformat(saga["startedAt"])
     for event in reversed(shown["events"]):
-        after = datetime.fromisoformat(event["at"]) - began
         task_id = event["taskId"]
         yield {
             "seq": event["seq"],
             "at": event["at"],
-            "after": timeline.took(max(0.0, after.total_seconds())),
+            "after": _after(event["at"], saga["startedAt"]),
             "kind": event["kind"],
             "step": timeline.short(event["step"] or "", saga["sagaType"]),
             "attempt": event["attempt"] or None,
@@ -91,3 +90,11 @@ def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "actor": event["actor"],
             "task_url": desk.task_url(task_id) if task_id else None,
         }
+
+
+def _after(at: str, began: str) -> str:
+    """How long after the start that was."""
+    after = max(datetime.fromisoformat(at) - datetime.fromisoformat(began), timedelta())
+    if after < timedelta(minutes=1):
+        return timeline.took(after.total_seconds())
+    return duration(timedelta(seconds=round(after.total_seconds())))

@@ -13,7 +13,6 @@ SOON = 5_000
 
 # An answer other than 200 is told on Chromium's console; what it means is on the page.
 _ANSWER = re.compile(r"Failed to load resource: (the server responded with a status|net::ERR_)")
-# Its waiting for fetches that were cut is what a test of that is about.
 _AXE = Axe()
 
 
@@ -33,9 +32,11 @@ class Visitor:
         )
         self.page: Page = context.new_page()
 
-    def go(self, path: str = "/") -> None:
-        """Open a page by its path below the console."""
-        self.page.goto(f"{self.address}{path}", wait_until="load")
+    def go(self, path: str = "/") -> int:
+        """Open a page by its path below the console; the status of the answer."""
+        answer = self.page.goto(f"{self.address}{path}")
+        assert answer is not None
+        return answer.status
 
     def log_in(self, key: str) -> None:
         self.go("/login")
