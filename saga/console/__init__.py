@@ -4,6 +4,7 @@ A face of its own beside ``saga.api``: HTML made here, a few lines of JavaScript
 """
 
 from saga.console.application import create_console
-from saga.console.desk import Worker, Workers
+from saga.console.desk import Workers
+from saga.roll import Worker
 
 __all__ = ["Worker", "Workers", "create_console"]

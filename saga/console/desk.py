@@ -14,17 +14,8 @@ from saga.console.problems import Forbidden
 from saga.console.session import who
 from saga.engine import Engine
 from saga.operator import Operator
+from saga.roll import Worker
 from saga.streams import Streams
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """A worker that answers: its name, the queues it takes from, and what it has in hand."""
-
-    name: str
-    queues: tuple[str, ...]
-    active: int
-
 
 # None: nobody can say, for the broker is away.
 Workers = Callable[[], Sequence[Worker] | None]

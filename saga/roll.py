@@ -1,0 +1,119 @@
+"""Which workers answer now, asked through Celery without letting a page wait for it."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+log = structlog.get_logger("saga")
+
+# Nobody knows how many will answer, so that all of this time is waited.
+_ANSWERS_WITHIN = timedelta(seconds=0.8)
+_PATIENCE = timedelta(seconds=1.2)
+_KEEPS = timedelta(seconds=5)
+# Until then an answer is told while a newer one is on its way.
+_TELLS_FOR = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker that answers: its name, the queues it takes from, and what it has in hand."""
+
+    name: str
+    queues: tuple[str, ...]
+    active: int
+
+
+class Roll:
+    """Calls the roll of the workers, one call at a time, in a thread of its own.
+
+    ``clock`` gives seconds, of which only differences matter.
+    """
+
+    def __init__(self, celery: Celery, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._celery = celery
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._called: threading.Event | None = None
+        self._answer: Sequence[Worker] | None = None
+        self._answered_at: float | None = None
+
+    def workers(self) -> Sequence[Worker] | None:
+        """The workers that answer, by name; None where nobody can say, for the broker is away.
+
+        An answer is kept for some seconds. Waits 1.2 s at most.
+        """
+        with self._lock:
+            age = self._age()
+            if age is None or age >= _KEEPS:
+                called = self._called or self._call()
+            if age is not None and age < _TELLS_FOR:
+                return self._answer
+        called.wait(_PATIENCE.total_seconds())
+        with self._lock:
+            age = self._age()
+            return self._answer if age is not None and age < _TELLS_FOR else None
+
+    def _age(self) -> timedelta | None:
+        if self._answered_at is None:
+            return None
+        return timedelta(seconds=self._clock() - self._answered_at)
+
+    def _call(self) -> threading.Event:
+        self._called = called = threading.Event()
+        _begin(lambda: self._run(called))
+        return called
+
+    def _run(self, called: threading.Event) -> None:
+        answer: Sequence[Worker] | None = None
+        try:
+            answer = self._ask_all()
+        finally:
+            with self._lock:
+                self._answer, self._answered_at = answer, self._clock()
+                self._called = None
+            called.set()
+
+    def _ask_all(self) -> Sequence[Worker] | None:
+        active: dict[str, Any] = {}
+        beside = _begin(lambda: active.update(self._ask("active") or {}))
+        queues = self._ask("active_queues")
+        if queues is None:
+            return None
+        beside.join(_ANSWERS_WITHIN.total_seconds())
+        return [
+            Worker(
+                name=name,
+                queues=tuple(sorted(queue["name"] for queue in its or ())),
+                active=len(active.get(name) or ()),
+            )
+            for name, its in sorted(queues.items())
+        ]
+
+    def _ask(self, question: str) -> Mapping[str, Any] | None:
+        """What each worker answers; None where the broker is away."""
+        wait = _ANSWERS_WITHIN.total_seconds()
+        with self._celery.connection_for_write() as connection:
+            try:
+                # Without it Celery would try for minutes.
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=wait)
+                replies = self._celery.control.broadcast(
+                    question, reply=True, timeout=wait, connection=connection
+                )
+            except (OperationalError, *connection.recoverable_connection_errors) as error:
+                log.info("nobody can say which workers answer", why=str(error))
+                return None
+        return {name: told for reply in replies or () for name, told in reply.items()}
+
+
+def _begin(work: Callable[[], None]) -> threading.Thread:
+    """Do it beside: a process that ends does not wait for a broker that says nothing."""
+    thread = threading.Thread(target=work, name="saga-roll", daemon=True)
+    thread.start()
+    return thread
