@@ -160,11 +160,13 @@ def create_api() -> "FastAPI":
     from api import create_app
 
     expect_doors()
-    key = settings.saga_api_key
+    key, secret = settings.saga_api_key, settings.saga_console_secret
     api = create_app(
         engine,
         api_key=None if key is None else key.get_secret_value(),
         pending_migrations=pending_migrations,
+        console_secret=None if secret is None else secret.get_secret_value(),
+        flower_url=settings.flower_url,
     )
     # What is loaded by now stays. A collection that went through all of it would let every request
     # of that moment wait for 100 ms.

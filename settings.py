@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     celery_broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     saga_api_key: SecretStr | None = None
     saga_api_url: str | None = None
+    saga_console_secret: SecretStr | None = None
+    flower_url: str | None = None
     sandbox_url: str | None = None
 
     wechatpay_mchid: str | None = None

@@ -51,13 +51,14 @@ def create_app(
     *,
     api_key: str | None,
     pending_migrations: PendingMigrations = lambda _connection: (),
+    console_secret: str | None = None,
     flower_url: str | None = None,
     workers: Workers | None = None,
 ) -> FastAPI:
     """Everything that this application answers over HTTP, the console for operators included.
 
-    Without an ``api_key`` only keys of the database are let in, and the console is closed.
-    ``flower_url`` is where people's browsers reach Flower; ``workers`` tells which workers answer.
+    Without an ``api_key`` only keys of the database are let in. ``console_secret`` signs the
+    sessions of the console, else ``api_key`` does; without both it is closed. ``flower_url`` is where people's browsers reach Flower; ``workers`` tells which workers answer.
     """
     app = create_engine_app(
         engine,
@@ -74,7 +75,11 @@ def create_app(
         webhooks=[webhooks.router(engine)],
         fronts={
             "/console": create_console(
-                engine, api_key=api_key, flower_url=flower_url, workers=workers
+                engine,
+                api_key=api_key,
+                secret=console_secret,
+                flower_url=flower_url,
+                workers=workers,
             )
         },
     )

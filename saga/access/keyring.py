@@ -1,5 +1,6 @@
 """Whose key a request carries."""
 
+import hashlib
 import hmac
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from saga.access import Principal, Role, keys
 from saga.database import is_away
 
 # In whose name the key of the environment acts.
-OF_ENVIRONMENT = Principal(name="api", role=Role.ADMIN)
+_OF_ENVIRONMENT = Principal(name="api", role=Role.ADMIN)
 
 _SEND_ONE = "send Authorization: Bearer KEY with a key of this API (saga keys create makes one)"
 
@@ -38,15 +39,22 @@ class Keyring:
         """Whose key this is, if it is the environment's: that needs no database."""
         # Digests are of one length, so that not even the key's length shows in the time taken.
         if self._api_key and hmac.compare_digest(keys.digest(secret), self._api_key):
-            return OF_ENVIRONMENT
+            return _OF_ENVIRONMENT
         return None
 
     def of_database(self, secret: str) -> Principal:
         """Whose key this is. Blocks. Raises NotAdmitted, or what a database that is away raises."""
         return self._admitted(lambda connection: keys.find(connection, secret))
 
+    @property
+    def mark_of_environment(self) -> str:
+        """Stands for the environment's key where others have an id; changes with that key."""
+        return f"environment:{hashlib.sha256(self._api_key or b'').hexdigest()[:16]}"
+
     def of_id(self, key_id: str) -> Principal:
-        """Whose key has this id. Blocks, and raises as ``of_database`` does."""
+        """Whose key has this id, or this mark. Blocks, and raises as ``of_database`` does."""
+        if self._api_key and hmac.compare_digest(key_id, self.mark_of_environment):
+            return _OF_ENVIRONMENT
         return self._admitted(lambda connection: keys.named(connection, key_id))
 
     def _admitted(self, question: Callable[[Connection], keys.Key | None]) -> Principal:

@@ -30,6 +30,7 @@ def create_console(
     engine: Engine,
     *,
     api_key: str | None,
+    secret: str | None = None,
     title: str = "celery-sagas",
     flower_url: str | None = None,
     workers: Workers | None = None,
@@ -37,9 +38,10 @@ def create_console(
 ) -> Starlette:
     """The operators' page, to be mounted at a path of its own.
 
-    Who logs in does so with a key of ``saga.access.keys``, or with ``api_key``, an admin's. Without
-    an ``api_key`` it is closed: sessions are signed with it. ``flower_url`` is where people's
-    browsers reach Flower; ``workers`` tells which workers answer.
+    Who logs in does so with a key of ``saga.access.keys``, or with ``api_key``, an admin's. Their
+    sessions are signed with the ``secret``, else with the ``api_key``; without either the console
+    is closed. ``flower_url`` is where people's browsers reach Flower; ``workers`` tells which
+    workers answer.
     """
     pages = Pages(title, flower_url=flower_url)
     desk = Desk(
@@ -51,7 +53,8 @@ def create_console(
         flower_url=flower_url,
     )
     keyring = Keyring(engine.database, api_key=api_key)
-    sessions = Sessions(keyring, api_key=api_key) if api_key else None
+    signed_with = secret or api_key
+    sessions = Sessions(keyring, secret=signed_with) if signed_with else None
     problems = Problems(pages)
     routes: list[BaseRoute] = [
         Route("/static/graph.css", _graph_css),

@@ -41,7 +41,7 @@ _OLD_FORM = "This form is of a session that is over. Open the page again, and do
 class Door:
     """Lets in who has a session, and what changes something only from one of its own forms.
 
-    ``sessions`` is None where there is no key to sign them with: then nobody is let in.
+    ``sessions`` is None where there is nothing to sign them with: then nobody is let in.
     """
 
     def __init__(self, app: ASGIApp, *, sessions: Sessions | None, problems: Problems) -> None:
@@ -83,7 +83,7 @@ class Door:
         if path.startswith(_OPEN):
             return None
         if self._sessions is None:
-            detail = "The console is closed: its sessions are signed with SAGA_API_KEY. Set that."
+            detail = "The console is closed: set SAGA_CONSOLE_SECRET, which signs its sessions."
             return self._problems.tell(request, 503, detail)
         changes = request.method not in {"GET", "HEAD"}
         if changes and not _is_from_here(request):

@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
 from saga.access import Principal
-from saga.access.keyring import OF_ENVIRONMENT, Keyring, NotAdmitted
+from saga.access.keyring import Keyring, NotAdmitted
 
 COOKIE = "saga_console"
 LASTS = timedelta(hours=12)
@@ -28,19 +28,20 @@ class Session:
 
 
 class Sessions:
-    """Opens sessions and reads them. They are signed with what is made from ``api_key``.
+    """Opens sessions and reads them, signed with what is made from ``secret``.
 
-    So all processes that know this key know the same sessions, and all of them end with the key.
+    So all processes that know the secret know the same sessions, and all of them end with it.
     A session is as good as the key that opened it: each request asks whether that still is.
     """
 
-    def __init__(self, keyring: Keyring, *, api_key: str) -> None:
+    def __init__(self, keyring: Keyring, *, secret: str) -> None:
         self._keyring = keyring
-        self._api_key = api_key
+        self._secret = secret
 
     def open(self, principal: Principal) -> str:
         """The cookie of a new session."""
-        opened: str = self._signer.dumps([principal.key_id, secrets.token_urlsafe(16)])
+        whose = principal.key_id or self._keyring.mark_of_environment
+        opened: str = self._signer.dumps([whose, secrets.token_urlsafe(16)])
         return opened
 
     def read(self, cookie: str | None) -> Session | None:
@@ -54,8 +55,6 @@ class Sessions:
             key_id, token = self._signer.loads(cookie, max_age=int(LASTS.total_seconds()))
         except BadSignature:
             return None
-        if key_id is None:
-            return Session(principal=OF_ENVIRONMENT, token=token)
         try:
             return Session(principal=self._keyring.of_id(key_id), token=token)
         except NotAdmitted:
@@ -63,9 +62,9 @@ class Sessions:
 
     @cached_property
     def _signer(self) -> URLSafeTimedSerializer:
-        # Slow on purpose: who holds a cookie must not find a short key by trying.
+        # Slow on purpose: who holds a cookie must not find a short secret by trying.
         secret = hashlib.scrypt(
-            self._api_key.encode(errors="surrogateescape"),
+            self._secret.encode(errors="surrogateescape"),
             salt=b"the sessions of the console",
             n=2**14,
             r=8,

@@ -150,12 +150,19 @@ def test_a_session_of_another_key_of_the_environment_is_none(shop: Shop, operato
         assert guest.get("/sagas").status_code == 303
 
 
-def test_without_a_key_of_the_environment_the_console_is_closed_and_says_so(shop: Shop) -> None:
+def test_a_secret_signs_sessions_where_the_environment_has_no_key(shop: Shop) -> None:
+    key = key_of(shop.engine, Role.VIEWER, "Vera").secret
+    with opened(shop.engine, api_key=None, secret="s" * 40) as address, at(address) as guest:
+        assert guest.log_in(key).get("/sagas").status_code == 200
+        assert guest.client.post("/console/login", data={"key": "s" * 40}).status_code == 401
+
+
+def test_without_anything_to_sign_with_the_console_is_closed_and_says_so(shop: Shop) -> None:
     with opened(shop.engine, api_key=None) as address, at(address) as guest:
         answer = guest.get("/sagas")
 
     assert answer.status_code == 503
-    assert "SAGA_API_KEY" in text_of(answer)
+    assert "SAGA_CONSOLE_SECRET" in text_of(answer)
 
 
 def test_a_form_without_its_token_or_from_elsewhere_does_nothing(
