@@ -30,7 +30,7 @@ _LONGEST = {
     *("test_compose", "test_stack"),
 }
 # Where tests of real processes are.
-_WAITING = {"acceptance", "containers"}
+_WAITING = {"acceptance", "browser", "containers"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -63,7 +63,7 @@ def visit(chromium: Browser, counter: Counter) -> Iterator[Callable[..., Visitor
         visitors: list[Visitor] = []
 
         def enter(key: str | None = None, **options: object) -> Visitor:
-            context = doors.enter_context(chromium.new_context(**options))  # type: ignore[arg-type]
+            context = doors.enter_context(chromium.new_context(**options))
             visitor = Visitor(context, counter.address)
             visitors.append(visitor)
             if key is not None:

@@ -10,15 +10,13 @@ from sqlalchemy import Engine as Database
 
 from saga import Effect, NeedsPerson, Refused
 from saga.access import Role, keys
-from saga.api import create_app
-from saga.console import Worker, create_console
+from saga.console import Worker
 from saga.streams import Pace
 from tests.conftest import administer
-from tests.integration.served import served
+from tests.integration.consoles import opened
 from tests.integration.shop import Shop
 from workflows import creation, deletion, refund, upload
 
-KEY = "the key of these tests"
 QUICK = Pace(look=timedelta(milliseconds=50), key=timedelta(milliseconds=200))
 WORKERS = (
     Worker(name="worker@first", queues=("forward", "compensation"), active=2),
@@ -52,15 +50,13 @@ class Counter(Shop):
     @contextmanager
     def opened(cls, database: Database) -> Iterator[Self]:
         counter = cls(database)
-        console = create_console(
+        front = opened(
             counter.engine,
-            api_key=KEY,
             flower_url="http://127.0.0.1:5555",
             workers=lambda: WORKERS,
             pace=QUICK,
         )
-        app = create_app(counter.engine, api_key=KEY, fronts={"/console": console})
-        with served(app) as address:
+        with front as address:
             counter.address = f"{address}/console"
             yield counter
 

@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from saga import Operator
 from tests.browser.counter import Counter
+from tests.browser.gallery import NARROW
 from tests.browser.visitor import Visitor
 
 Visit = Callable[..., Visitor]
@@ -230,7 +231,7 @@ def test_what_is_wicked_or_endless_is_shown_as_it_is_and_cut(
         ann.sees("<img src=x onerror=alert(1)>")
         assert ann.page.locator("main img, main script").count() == 0
         assert "x" * 3_000 not in ann.page.content()
-        ann.page.set_viewport_size({"width": 360, "height": 740})
+        ann.page.set_viewport_size(NARROW)
         assert ann.overhang() == 0
     ann.page.get_by_label("Reason").fill(f"{WICKED} {'y' * 10_000}")
     assert len(ann.page.get_by_label("Reason").input_value()) <= 1_000

@@ -1,15 +1,13 @@
 """A person at a browser: logs in, goes about, and notes whatever a page complains about."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
-WIDE: Mapping[str, int] = {"width": 1280, "height": 900}
-NARROW: Mapping[str, int] = {"width": 360, "height": 740}
-SOON = 5_000
+# In milliseconds; a busy machine is slow.
+SOON = 15_000
 
 # An answer other than 200 is told on Chromium's console; what it means is on the page.
 _ANSWER = re.compile(r"Failed to load resource: (the server responded with a status|net::ERR_)")
