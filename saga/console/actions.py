@@ -31,7 +31,7 @@ MEANINGS = {
 }
 
 # What a person did to a saga, as it is told to the next one.
-_ACTS = {
+ACTS = {
     Intervention.RETRY: "retried",
     Intervention.COMPENSATE: "compensated",
     Intervention.CANCEL: "cancelled",
@@ -80,7 +80,7 @@ def routes(desk: Desk) -> list[Route]:
         saga = registry.having(row.saga_type, row.definition_version, step=row.step)
         refusal = "no process here knows its definition" if saga is None else None
         follows, findings = None, []
-        if saga is not None and (refusal := why_not(saga, row, what)) is None:
+        if saga is not None and (refusal := told_not(what, why_not(saga, row, what))) is None:
             if what is Intervention.RESOLVE:
                 findings = _findings(saga, row)
             else:
@@ -101,7 +101,7 @@ def routes(desk: Desk) -> list[Route]:
             allowed=shown["allowedActions"],
             moved=isinstance(fault, MovedSince | NotAllowedNow),
             last=_last_act(shown["events"], typed),
-            acts=_ACTS,
+            acts=ACTS,
             typed=typed or {},
             fault=fault,
             field=getattr(fault, "field", None),
@@ -121,6 +121,11 @@ def routes(desk: Desk) -> list[Route]:
 
     path = "/sagas/{saga_id}/{action}"
     return [Route(path, ask), Route(path, do, methods=["POST"])]
+
+
+def told_not(what: Intervention, why: str | None) -> str | None:
+    """Why the action may not be, as a sentence of its own; None where it may."""
+    return f"{why} {ACTS[what]}" if why is not None and why.endswith("can be") else why
 
 
 def version_of(text: object) -> int:

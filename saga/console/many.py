@@ -11,11 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from saga import bulk, queries, views
-from saga.console.actions import MEANINGS, version_of
+from saga.console.actions import MEANINGS, told_not, version_of
 from saga.console.desk import Desk
 from saga.console.door import form_of
+from saga.console.notes import notes
 from saga.decide import why_not
-from saga.errors import BadIntervention, Conflict, NotFound
+from saga.errors import BadIntervention, Conflict, NotFound, SagaNotFound
 from saga.filter import MOST
 from saga.outlook import what_follows
 from saga.position import Intervened, Intervention
@@ -38,11 +39,11 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class Went:
-    """How it went with one saga: the status it has now, or the refusal."""
+    """How it went with one saga: it as it is now, None where it is gone; the refusal, if any."""
 
     saga_id: UUID
-    status: str | None = None
-    refusal: str | None = None
+    saga: Mapping[str, Any] | None
+    refusal: str | None
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -57,6 +58,9 @@ def routes(desk: Desk) -> list[Route]:
         what, seen = _asked(form)
         with desk.connect() as connection:
             chosen = [_chosen(desk, connection, what, *each) for each in seen]
+            stands = notes(connection, [each.saga for each in chosen if each.saga is not None])
+        # What can be done comes first.
+        chosen.sort(key=lambda each: each.why_not is not None)
         return desk.pages.answer(
             request,
             "many.html",
@@ -64,6 +68,7 @@ def routes(desk: Desk) -> list[Route]:
             what=what,
             meaning=MEANINGS[what],
             chosen=chosen,
+            stands=stands,
             can=sum(each.why_not is None for each in chosen),
             reason=form.get("reason", ""),
             back=_back(form),
@@ -78,12 +83,16 @@ def routes(desk: Desk) -> list[Route]:
             reason = one_line("reason", str(form.get("reason", "")))
         except BadIntervention as fault:
             return page(request, fault=fault)
-        went = list(_done(bulk.act(operator, what, reason=reason), seen))
+        refused = dict(_refused(bulk.act(operator, what, reason=reason), seen))
+        with desk.connect() as connection:
+            went = [_went(connection, saga_id, refused.get(saga_id)) for saga_id, _ in seen]
+            stands = notes(connection, [each.saga for each in went if each.saga is not None])
         return desk.pages.answer(
             request,
             "went.html",
             what=what,
             went=went,
+            stands=stands,
             done=sum(each.refusal is None for each in went),
             back=_back(form),
         )
@@ -124,21 +133,28 @@ def _chosen(
     elif row.version != version:
         refusal = f"it has moved since you saw it, and is {row.status} now"
     else:
-        refusal = why_not(saga, row, what)
+        refusal = told_not(what, why_not(saga, row, what))
     follows = None
     if saga is not None and refusal is None:
         follows = what_follows(saga, row, Intervened(what=what))
     return Chosen(saga_id=saga_id, version=version, saga=told, follows=follows, why_not=refusal)
 
 
-def _done(act: bulk.Act, seen: Sequence[tuple[UUID, int]]) -> Iterator[Went]:
+def _refused(act: bulk.Act, seen: Sequence[tuple[UUID, int]]) -> Iterator[tuple[UUID, str]]:
+    """Act on each; those that refuse, with why."""
     for saga_id, version in seen:
         try:
-            acted = act(saga_id, version)
+            act(saga_id, version)
         except (Conflict, NotFound) as refusal:
-            yield Went(saga_id=saga_id, refusal=str(refusal))
-        else:
-            yield Went(saga_id=saga_id, status=acted.status)
+            yield saga_id, str(refusal)
+
+
+def _went(connection: Connection, saga_id: UUID, refusal: str | None) -> Went:
+    try:
+        saga = views.one(connection, saga_id)
+    except SagaNotFound:
+        saga = None
+    return Went(saga_id=saga_id, saga=saga, refusal=refusal)
 
 
 def _back(form: Any) -> str:

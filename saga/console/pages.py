@@ -41,7 +41,7 @@ class Pages:
             "duration": duration,
             "json": _json,
             "short": short,
-            "told": _sentence,
+            "told": sentence,
             "took": took,
             "words": _words,
         }
@@ -92,7 +92,7 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
-def _sentence(clause: str, saga_type: str) -> str:
+def sentence(clause: str, saga_type: str) -> str:
     """A clause as a sentence, with its steps' names as short as beside it."""
     said = clause.replace(f"{saga_type}.", "").strip()
     return f"{said[:1].upper()}{said[1:]}{'' if said.endswith('.') else '.'}"

@@ -1,6 +1,7 @@
 """One saga: where it stands and why, its steps, all that happened, and what may be done."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from saga import timeline, views
 from saga.console.desk import Desk
 from saga.console.live import saga_look, watched
+from saga.console.pages import cut, sentence
 from saga.console.session import who
 from saga.errors import DefinitionNotFound
 from saga.graph import Where, definition_of, drawn_as, svg
@@ -29,6 +31,9 @@ _DONE = {
     Intervention.RESUME: "It goes on.",
     Intervention.RESOLVE: "What you found is written down.",
 }
+
+
+_KNOWN = "known of its steps: "
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -48,6 +53,7 @@ def routes(desk: Desk) -> list[Route]:
             "saga.html",
             saga=saga,
             shown=shown,
+            why=_clauses(shown["why"], saga["sagaType"]),
             state=state,
             picture=_picture(desk, shown),
             happened=list(_happened(desk, shown)),
@@ -62,6 +68,15 @@ def routes(desk: Desk) -> list[Route]:
     return [Route("/sagas/{saga_id}", show), Route("/sagas/{saga_id}/stream", stream)]
 
 
+def _clauses(why: str, saga_type: str) -> list[str]:
+    """What is said in one line, as sentences: where it stands, then what would follow.
+
+    What is known of its steps is left out: the page has a table of that.
+    """
+    clauses = why.split("; ")
+    return [sentence(each, saga_type) for each in clauses if not each.startswith(_KNOWN)]
+
+
 def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
     """The picture of its steps; None for a definition that this process does not know."""
     try:
@@ -69,7 +84,9 @@ def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
     except DefinitionNotFound:
         return None
     # Its texts are escaped where it is drawn.
-    return Markup(svg(drawn_as(saga, Where.of(shown)), standalone=False))  # noqa: S704
+    # It is told whole beside the picture: an error may be as long as it likes.
+    where = replace(Where.of(shown), why=cut(shown["why"]))
+    return Markup(svg(drawn_as(saga, where), standalone=False))  # noqa: S704
 
 
 def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -85,7 +102,7 @@ def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "step": timeline.short(event["step"] or "", saga["sagaType"]),
             "attempt": event["attempt"] or None,
             "outcome": timeline.outcome(event, saga["sagaType"]),
-            "took": timeline.took(event["duration"]),
+            "took": timeline.took(event["duration"]) if event["duration"] else "",
             "worker": event["worker"],
             "actor": event["actor"],
             "task_url": desk.task_url(task_id) if task_id else None,
@@ -95,6 +112,8 @@ def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _after(at: str, began: str) -> str:
     """How long after the start that was."""
     after = max(datetime.fromisoformat(at) - datetime.fromisoformat(began), timedelta())
+    if not after:
+        return ""
     if after < timedelta(minutes=1):
         return timeline.took(after.total_seconds())
     return duration(timedelta(seconds=round(after.total_seconds())))

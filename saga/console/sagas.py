@@ -11,6 +11,7 @@ from starlette.routing import Route
 from saga.console.desk import Desk
 from saga.console.live import list_digest, watched
 from saga.console.many import MANY
+from saga.console.notes import Notes, notes
 from saga.console.session import who
 from saga.filter import BadFilter, Filter
 from saga.lists import list_sagas
@@ -34,6 +35,7 @@ def routes(desk: Desk) -> list[Route]:
         except BadFilter as error:
             fault, wanted = error, None
         page: dict[str, Any] = {"items": [], "nextCursor": None}
+        stands: Notes = {}
         if wanted is not None:
             with desk.connect() as connection:
                 page = list_sagas(
@@ -42,12 +44,14 @@ def routes(desk: Desk) -> list[Route]:
                     registry=desk.engine.registry,
                     masked=not who(request).sees_all,
                 )
+                stands = notes(connection, page["items"])
         older = {**given, "cursor": page["nextCursor"]} if page["nextCursor"] else None
         return desk.pages.answer(
             request,
             "sagas.html",
             status=200 if fault is None else 422,
             page=page,
+            stands=stands,
             given=given,
             fault=fault,
             is_narrowed=any(given.get(name) for name in _FORM),

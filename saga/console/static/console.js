@@ -158,7 +158,8 @@ function listen() {
   source.onerror = () => {
     if (source && source.readyState === EventSource.CLOSED) {
       hush();
-      later(3000);
+      // What has become of it is told by the page itself.
+      refresh();
       setTimeout(listen, 5000);
     }
   };
@@ -194,6 +195,7 @@ function count() {
   const label = bar.querySelector("[data-count]");
   const told = ticked ? `${ticked} ticked` : "Tick sagas to act on them.";
   if (label.textContent !== told) label.textContent = told;
+  bar.classList.toggle("ticked", ticked > 0);
   for (const button of bar.querySelectorAll("button")) button.disabled = !ticked;
   const all = document.querySelector("[data-all]");
   all.checked = boxes.length > 0 && ticked === boxes.length;
