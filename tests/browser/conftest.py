@@ -1,42 +1,24 @@
-"""A Chromium of the system's, and the console that it looks at.
+"""The console, and those who look at it with browsers of their own."""
 
-Where there is no Chromium these tests are skipped, but not in CI.
-"""
-
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from sqlalchemy import Engine as Database
 
 from saga import connect
+from tests.browser.chromium import chromium
 from tests.browser.counter import Counter
 from tests.browser.visitor import Visitor
+
+__all__ = ["chromium"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.browser)
-
-
-# Not for the whole run: while Playwright lives, no other test may have an event loop.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no chromium; CI has one: .ci/run", pytrace=False)
-        pytest.skip("there is no chromium")
-    # Chromium's sandbox is not for root.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
