@@ -16,6 +16,11 @@ def xml(text: str) -> str:
     return escape("".join(letter if letter.isprintable() else " " for letter in text))
 
 
+def pill_width(text: str) -> int:
+    """How wide the pill around a word is."""
+    return round(width(text, _PILL_FONT) * 1.02 + 16)
+
+
 class Canvas:
     """Collects elements. Coordinates are in the picture's own unit: a pixel at full size."""
 
@@ -54,7 +59,7 @@ class Canvas:
 
     def pill(self, x: float, y: float, text: str, *, tone: str) -> float:
         """Put a word in a rounded frame whose upper left corner is at ``x, y``; give its width."""
-        wide = round(width(text, _PILL_FONT) * 1.02 + 16)
+        wide = pill_width(text)
         self.add(
             f'<rect x="{x:g}" y="{y:g}" width="{wide}" height="{PILL}" rx="9" class="{tone} on"/>'
         )

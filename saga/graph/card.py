@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 
 from saga.definition import Role
-from saga.graph.canvas import PILL, Canvas
+from saga.graph.canvas import PILL, Canvas, pill_width
 from saga.graph.look import ACTIVITIES, BACK, EFFECTS, Sign
 from saga.graph.picture import Back, Box
 from saga.graph.where import Activity
 from saga.task import Effect
 
-LEFT, WIDTH = 24, 396
+LEFT = 24
 SPINE = LEFT + 25  # where the arrows from step to step go
 
 _TEXT = LEFT + 50
-_ROOM = WIDTH - 50 - 14
 _SIZE = 12.5
 
 
@@ -33,15 +32,16 @@ def sign_of(box: Box) -> Sign | None:
     return None if box.effect is None else EFFECTS[box.effect]
 
 
-def card(canvas: Canvas, box: Box, *, number: int, top: float) -> Placed:
-    """Draw the card of step ``number``."""
+def card(canvas: Canvas, box: Box, *, number: int, top: float, wide: int) -> Placed:
+    """Draw the card of step ``number``, so ``wide``."""
+    room = wide - 50 - 14
     # The frame goes below what stands on it, but is as high as that turns out to be.
     frame = len(canvas.elements)
-    y = canvas.paragraph(_TEXT, top + 27, box.name, size=14, room=_ROOM, most=3, look="m b")
-    y = _words(canvas, box, _signs(canvas, box, y - 9))
+    y = canvas.paragraph(_TEXT, top + 27, box.name, size=14, room=room, most=3, look="m b")
+    y = _words(canvas, box, _signs(canvas, box, y - 9, room), room)
     leaves = top + 22.0
     if box.back is not None:
-        y, below = _back(canvas, box, box.back, y)
+        y, below = _back(canvas, box, box.back, y, wide)
         # A pivot that did not happen goes back; its own compensation is nothing to that.
         leaves = leaves if box.back.if_ordered else below
     bottom = y + 1
@@ -49,7 +49,7 @@ def card(canvas: Canvas, box: Box, *, number: int, top: float) -> Placed:
     tone = "" if sign is None or box.activity is None else f" here {sign.tone}"
     canvas.elements.insert(
         frame,
-        f'<rect x="{LEFT}" y="{top:g}" width="{WIDTH}" height="{bottom - top:g}" rx="10" '
+        f'<rect x="{LEFT}" y="{top:g}" width="{wide}" height="{bottom - top:g}" rx="10" '
         f'class="card{tone}"/>',
     )
     if sign is not None:
@@ -63,50 +63,56 @@ def card(canvas: Canvas, box: Box, *, number: int, top: float) -> Placed:
     return Placed(top=top, bottom=bottom, back=leaves)
 
 
-def _signs(canvas: Canvas, box: Box, y: float) -> float:
+def _signs(canvas: Canvas, box: Box, y: float, room: float) -> float:
     """Say what goes on at the step where the saga stands."""
     if box.activity is None or box.effect is None:
         return y
     sign, known = ACTIVITIES[box.activity], EFFECTS[box.effect]
-    wide = canvas.pill(_TEXT, y, sign.words, tone=sign.tone)
+    x = _TEXT + canvas.pill(_TEXT, y, sign.words, tone=sign.tone) + 6
     if box.effect is not Effect.NOT_STARTED:
-        canvas.pill(_TEXT + wide + 6, y, f"effect: {known.words}", tone=known.tone)
+        words = f"effect: {known.words}"
+        if x + pill_width(words) > _TEXT + room:
+            x, y = _TEXT, y + PILL + 6
+        canvas.pill(x, y, words, tone=known.tone)
     return y + PILL + 6
 
 
-def _words(canvas: Canvas, box: Box, y: float) -> float:
+def _words(canvas: Canvas, box: Box, y: float, room: float) -> float:
     """Say the role, what is known of the effect, and all that the definition says."""
     if box.effect is not None and box.activity is None:
         known = EFFECTS[box.effect]
         x = _TEXT + canvas.pill(_TEXT, y, known.words, tone=known.tone) + 8
-        canvas.text(x, y + 13, box.tells, size=_SIZE)
+        if box.tells:
+            left = _TEXT + room - x
+            y = canvas.paragraph(x, y + 13, box.tells, size=_SIZE, room=left, most=3) - 31
         y += PILL + 6
     elif box.tells:
-        y = canvas.paragraph(_TEXT, y + 10, box.tells, size=_SIZE, room=_ROOM, most=2) - 7
+        y = canvas.paragraph(_TEXT, y + 10, box.tells, size=_SIZE, room=room, most=2) - 7
     tone = "pivot" if box.role is Role.PIVOT else "idle"
     wide = canvas.pill(_TEXT, y, box.role, tone=tone)
     canvas.text(_TEXT + wide + 8, y + 13, box.kind, size=_SIZE, look="soft")
     y = canvas.paragraph(
-        _TEXT, y + PILL + 17, box.limits, size=_SIZE, room=_ROOM, most=2, look="soft"
+        _TEXT, y + PILL + 17, box.limits, size=_SIZE, room=room, most=2, look="soft"
     )
     if box.probe is not None:
         canvas.text(_TEXT, y, "probe", size=_SIZE, look="soft")
         y = canvas.paragraph(
-            _TEXT + 44, y, box.probe, size=12, room=_ROOM - 44, most=2, look="m soft"
+            _TEXT + 44, y, box.probe, size=12, room=room - 44, most=2, look="m soft"
         )
     return y - 4
 
 
-def _back(canvas: Canvas, box: Box, back: Back, y: float) -> tuple[float, float]:
+def _back(canvas: Canvas, box: Box, back: Back, y: float, wide: int) -> tuple[float, float]:
     """Draw the compensation; give the ``y`` below it, and its own height."""
-    canvas.line([(LEFT + 12, y), (LEFT + WIDTH - 12, y)], look="dash thin")
+    room = wide - 50 - 14
+    canvas.line([(LEFT + 12, y), (LEFT + wide - 12, y)], look="dash thin")
     y += 20
     tone = _tone(box, back)
     canvas.icon(SPINE, y - 4, BACK, tone=tone)
     height = y - 4
     if back.name is not None:
-        y = canvas.paragraph(_TEXT, y, back.name, size=12.5, room=_ROOM, most=3, look="m")
-    y = canvas.paragraph(_TEXT, y, back.words, size=_SIZE, room=_ROOM, most=4, look="soft")
+        y = canvas.paragraph(_TEXT, y, back.name, size=12.5, room=room, most=3, look="m")
+    y = canvas.paragraph(_TEXT, y, back.words, size=_SIZE, room=room, most=4, look="soft")
     return y - 5, height
 
 

@@ -58,6 +58,7 @@ class Picture:
     """
 
     saga_type: str
+    version: int
     words: str
     boxes: tuple[Box, ...]
     no_return: int | None
@@ -110,6 +111,7 @@ def drawn_as(saga: Saga[Any], where: Where | None = None) -> Picture:
     """What to draw of a definition; of one saga that goes by it, with where it stands."""
     return Picture(
         saga_type=saga.name,
+        version=saga.version,
         words=f"version {saga.version} · timeout {duration(saga.timeout)}",
         boxes=tuple(_box(saga, step, where) for step in saga.steps),
         no_return=_no_return(saga),

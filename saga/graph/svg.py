@@ -1,9 +1,10 @@
 """A picture as an SVG: no script, no font and no file besides it."""
 
+from dataclasses import dataclass
+
 from saga.definition import Role
 from saga.graph.canvas import Canvas, xml
 from saga.graph.card import LEFT, SPINE, Placed, card
-from saga.graph.card import WIDTH as CARD
 from saga.graph.look import SCOPE, STATUSES, css
 from saga.graph.picture import Picture
 from saga.graph.where import Activity
@@ -11,47 +12,73 @@ from saga.position import Status
 from saga.task import Effect
 
 WIDTH = 480
+NARROW = 360  # letters stay readable on a phone
 
-_RIGHT = WIDTH - 18
-_GUTTER = LEFT + CARD + 20  # where the ways to COMPENSATED and to FAILED go
 _GAP = 26
 _GAP_AT_LINE = 54
+_TRIMMED = 7  # on either side nothing is drawn but the paper
 
 
-def svg(picture: Picture, *, standalone: bool = True) -> str:
+@dataclass(frozen=True)
+class _Sheet:
+    """What is drawn on, ``width`` pixels wide: cards on the left, the ways to its ends beside."""
+
+    width: int
+
+    @property
+    def card(self) -> int:
+        return self.width - 84
+
+    @property
+    def edge(self) -> int:
+        """Where the cards end."""
+        return LEFT + self.card
+
+    @property
+    def gutter(self) -> int:
+        """Where the ways to COMPENSATED and to FAILED go."""
+        return self.edge + 20
+
+    @property
+    def right(self) -> int:
+        return self.width - 18
+
+
+def svg(picture: Picture, *, standalone: bool = True, width: int = WIDTH) -> str:
     """The SVG element, ending with a new line.
 
-    It is at most ``WIDTH`` pixels wide and shrinks with what is around it. Its class and its ids
-    begin with ``saga-graph``, so that it can stand in a page. One that is not ``standalone`` leaves
-    to the page what the page has: the rules of ``saga.graph.css``, the saga's name, and why it
-    stands where it does.
+    It is at most ``width`` pixels wide, WIDTH or NARROW, and shrinks with what is around it. Its
+    class and its ids begin with ``saga-graph``, so that it can stand in a page, even in both
+    widths. One that is not ``standalone`` leaves to the page what the page has: the rules of
+    ``saga.graph.css``, the saga's name, and why it stands where it does.
     """
-    canvas = Canvas()
-    y = _head(canvas, picture) if standalone else 10.0
+    canvas, sheet = Canvas(), _Sheet(width)
+    y = _head(canvas, picture, sheet) if standalone else 6.0
     placed: list[Placed] = []
     starts = y
     y += 20
     for number, box in enumerate(picture.boxes, start=1):
         y += _GAP_AT_LINE if number - 1 == picture.no_return else _GAP
-        placed.append(card(canvas, box, number=number, top=y))
+        placed.append(card(canvas, box, number=number, top=y, wide=sheet.card))
         y = placed[-1].bottom
-    _ways(canvas, picture, placed, starts=starts)
-    height = _ends(canvas, picture, placed, y)
+    _ways(canvas, picture, placed, sheet, starts=starts)
+    height = _ends(canvas, picture, placed, sheet, y) - (0 if standalone else 16)
     name = f"{picture.saga_type} {picture.where.saga_id}" if picture.where else picture.saga_type
-    key = f"{SCOPE}-{picture.where.saga_id if picture.where else picture.saga_type}"
-    if standalone:
-        canvas.elements.insert(
-            0,
-            f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1:g}" rx="14" '
-            'class="paper"/>',
-        )
-    drawn = "\n".join(canvas.elements)
+    key = f"{SCOPE}-{_key(picture)}" if width == WIDTH else f"{SCOPE}-{_key(picture)}-{width}"
+    left = 0 if standalone else _TRIMMED
+    shown = width - 2 * left
     size = ' style="max-width:100%;height:auto"' if standalone else ""
     rules = f"<style>\n{css()}\n</style>\n" if standalone else ""
+    if standalone:
+        rules += (
+            f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1:g}" rx="14" '
+            'class="paper"/>\n'
+        )
+    drawn = "\n".join(canvas.elements)
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" class="{SCOPE}" role="img" \
-aria-labelledby="{key}-title {key}-desc" width="{WIDTH}" height="{height:g}" \
-viewBox="0 0 {WIDTH} {height:g}"{size}>
+aria-labelledby="{key}-title {key}-desc" width="{shown}" height="{height:g}" \
+viewBox="{left} 0 {shown} {height:g}"{size}>
 <title id="{key}-title">{xml(name)}</title>
 <desc id="{key}-desc">{xml(" ".join(picture.told()))}</desc>
 {rules}{drawn}
@@ -59,8 +86,15 @@ viewBox="0 0 {WIDTH} {height:g}"{size}>
 """
 
 
-def _head(canvas: Canvas, picture: Picture) -> float:
-    room = _RIGHT - LEFT
+def _key(picture: Picture) -> str:
+    """What no other picture in the page is called."""
+    if picture.where is not None:
+        return picture.where.saga_id
+    return f"{picture.saga_type}-{picture.version}"
+
+
+def _head(canvas: Canvas, picture: Picture, sheet: _Sheet) -> float:
+    room = sheet.right - LEFT
     y = canvas.paragraph(LEFT, 38, picture.saga_type, size=18, room=room, most=3, look="m b")
     canvas.text(LEFT, y - 2, picture.words, size=13, look="soft")
     y += 16
@@ -74,7 +108,7 @@ def _head(canvas: Canvas, picture: Picture) -> float:
     canvas.sign(SPINE, y + 22, sign)
     canvas.text(SPINE + 22, y + 27, sign.words, size=14, look=f"b {sign.tone}")
     below = canvas.paragraph(
-        SPINE + 22, y + 47, picture.why, size=12.5, room=_RIGHT - SPINE - 22 - 12, most=6
+        SPINE + 22, y + 47, picture.why, size=12.5, room=sheet.right - SPINE - 22 - 12, most=6
     )
     canvas.elements.insert(
         frame,
@@ -84,7 +118,9 @@ def _head(canvas: Canvas, picture: Picture) -> float:
     return below + 10
 
 
-def _ways(canvas: Canvas, picture: Picture, placed: list[Placed], *, starts: float) -> None:
+def _ways(
+    canvas: Canvas, picture: Picture, placed: list[Placed], sheet: _Sheet, *, starts: float
+) -> None:
     """Draw the arrows: from step to step, back to COMPENSATED, and the line of no return."""
     canvas.add(f'<circle cx="{SPINE}" cy="{starts + 10:g}" r="5" class="tip"/>')
     before = starts + 15
@@ -93,7 +129,7 @@ def _ways(canvas: Canvas, picture: Picture, placed: list[Placed], *, starts: flo
         canvas.line([(SPINE, before), (SPINE, at.top - 4)], look=gone)
         canvas.tip(SPINE, at.top - 1, down=True, tone=gone)
         if number == picture.no_return:
-            _line_of_no_return(canvas, at.top - _GAP_AT_LINE / 2)
+            _line_of_no_return(canvas, sheet, at.top - _GAP_AT_LINE / 2)
         before = at.bottom
         gone = "good" if box.effect is Effect.DONE else ""
     backs = [
@@ -104,28 +140,30 @@ def _ways(canvas: Canvas, picture: Picture, placed: list[Placed], *, starts: flo
     if not picture.goes_back:
         return
     tone = "back" if picture.where is None or picture.where.status in _WENT_BACK else ""
-    _end(canvas, picture.back_end, picture, y=starts - 3, right=_RIGHT)
+    _end(canvas, picture.back_end, picture, y=starts - 3, right=sheet.right)
     if backs:
-        edge = LEFT + CARD
+        edge = sheet.edge
         for y in backs[:-1]:
-            canvas.line([(edge, y), (_GUTTER, y)], look=f"dash {tone}")
+            canvas.line([(edge, y), (sheet.gutter, y)], look=f"dash {tone}")
         canvas.line(
-            [(edge, backs[-1]), (_GUTTER, backs[-1]), (_GUTTER, starts + 32)], look=f"dash {tone}"
+            [(edge, backs[-1]), (sheet.gutter, backs[-1]), (sheet.gutter, starts + 32)],
+            look=f"dash {tone}",
         )
-        canvas.tip(_GUTTER, starts + 26, down=False, tone=tone)
+        canvas.tip(sheet.gutter, starts + 26, down=False, tone=tone)
 
 
 _WENT_BACK = {Status.COMPENSATING, Status.COMPENSATED, Status.TIMEOUT}
 
 
-def _line_of_no_return(canvas: Canvas, y: float) -> None:
-    canvas.line([(LEFT, y), (_RIGHT, y)], look="pivot")
+def _line_of_no_return(canvas: Canvas, sheet: _Sheet, y: float) -> None:
+    canvas.line([(LEFT, y), (sheet.right, y)], look="pivot")
     words = "no way back from here"
-    canvas.add(f'<rect x="150" y="{y - 9:g}" width="180" height="18" class="gap"/>')
-    canvas.text(240, y + 4, words, size=12, look="pivot b", anchor="middle")
+    middle = sheet.width / 2
+    canvas.add(f'<rect x="{middle - 90:g}" y="{y - 9:g}" width="180" height="18" class="gap"/>')
+    canvas.text(middle, y + 4, words, size=12, look="pivot b", anchor="middle")
 
 
-def _ends(canvas: Canvas, picture: Picture, placed: list[Placed], y: float) -> float:
+def _ends(canvas: Canvas, picture: Picture, placed: list[Placed], sheet: _Sheet, y: float) -> float:
     """Draw COMPLETED and FAILED below the last card; give the picture's height."""
     ends_at_line = picture.no_return == len(placed)
     top = y + (_GAP_AT_LINE if ends_at_line else 40)
@@ -135,9 +173,9 @@ def _ends(canvas: Canvas, picture: Picture, placed: list[Placed], y: float) -> f
     canvas.line([(SPINE, y), (SPINE, top - 4)], look=tone)
     canvas.tip(SPINE, top - 1, down=True, tone=tone)
     if ends_at_line:
-        _line_of_no_return(canvas, y + 27)
+        _line_of_no_return(canvas, sheet, y + 27)
     _end(canvas, Status.COMPLETED, picture, y=top, left=LEFT)
-    _end(canvas, Status.FAILED, picture, y=top, right=_RIGHT)
+    _end(canvas, Status.FAILED, picture, y=top, right=sheet.right)
     failed_there = any(
         box.role is Role.RETRIABLE and box.activity is Activity.FAILED for box in picture.boxes
     )
@@ -147,11 +185,13 @@ def _ends(canvas: Canvas, picture: Picture, placed: list[Placed], y: float) -> f
         for box, at in zip(picture.boxes, placed, strict=True)
         if box.role is Role.RETRIABLE and not box.is_skippable
     ] or [placed[-1].bottom - 14]
-    edge = LEFT + CARD
+    edge = sheet.edge
     for start in risky[1:]:
-        canvas.line([(edge, start), (_GUTTER, start)], look=f"dash {tone}")
-    canvas.line([(edge, risky[0]), (_GUTTER, risky[0]), (_GUTTER, top - 8)], look=f"dash {tone}")
-    canvas.tip(_GUTTER, top - 1, down=True, tone=tone)
+        canvas.line([(edge, start), (sheet.gutter, start)], look=f"dash {tone}")
+    canvas.line(
+        [(edge, risky[0]), (sheet.gutter, risky[0]), (sheet.gutter, top - 8)], look=f"dash {tone}"
+    )
+    canvas.tip(sheet.gutter, top - 1, down=True, tone=tone)
     return top + 50
 
 

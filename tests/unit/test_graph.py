@@ -16,7 +16,7 @@ from saga import Saga, compensatable, manual, nothing_to_compensate, pivot, retr
 from saga.errors import DefinitionNotFound
 from saga.graph import Picture, Where, definition, definition_of, drawn_as, mermaid, svg
 from saga.graph.layout import width, wrapped
-from saga.graph.svg import WIDTH
+from saga.graph.svg import NARROW, WIDTH
 from saga.graph.where import Activity
 from saga.graph.words import duration
 from saga.position import Status
@@ -254,9 +254,32 @@ def test_every_svg_is_well_formed_stands_alone_and_is_told_to_who_cannot_see_it(
         assert all(rule.startswith((".saga-graph ", "@media", "}")) for rule in styled)
 
 
-def test_no_text_leaves_its_card() -> None:
+def test_a_picture_in_a_page_leaves_style_and_head_to_it() -> None:
     for picture in DEFINITIONS + SITUATIONS:
-        root = ET.fromstring(svg(picture))
+        drawn = svg(picture, standalone=False)
+        ET.fromstring(drawn)
+        assert not re.search(r'<style|style=|class="paper"', drawn)
+
+
+def test_ids_are_apart_in_a_page_that_has_pictures_of_two_versions_in_two_widths() -> None:
+    versions = [drawn_as(refund), replace(drawn_as(refund), version=refund.version + 1)]
+    drawn = "".join(
+        svg(picture, standalone=False, width=width)
+        for picture in (*versions, SITUATIONS[0])
+        for width in (WIDTH, NARROW)
+    )
+    ids = re.findall(r' id="([^"]+)"', drawn)
+
+    assert len(ids) == len(set(ids)) == 12
+    assert re.findall(r'aria-labelledby="([^"]+)"', drawn) == [
+        f"{title} {desc}" for title, desc in zip(ids[::2], ids[1::2], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("most", [WIDTH, NARROW])
+def test_no_text_leaves_its_card(most: int) -> None:
+    for picture in DEFINITIONS + SITUATIONS:
+        root = ET.fromstring(svg(picture, width=most))
         height = float(root.get("height") or 0)
         for text in root.iter("{http://www.w3.org/2000/svg}text"):
             size, monospace = (
@@ -266,15 +289,15 @@ def test_no_text_leaves_its_card() -> None:
             wide = width(text.text or "", size, monospace=monospace)
             left = float(text.get("x") or 0) - wide / 2 * (text.get("text-anchor") == "middle")
             assert left >= 0
-            assert left + wide <= WIDTH - 18, text.text
+            assert left + wide <= most - 18, text.text
             assert 0 < float(text.get("y") or 0) < height
 
 
-def test_cards_and_ends_stand_below_each_other() -> None:
+@pytest.mark.parametrize("most", [WIDTH, NARROW])
+def test_cards_and_ends_stand_below_each_other(most: int) -> None:
+    card = re.compile(rf'<rect x="24" y="([\d.]+)" width="{most - 84}" height="([\d.]+)"')
     for picture in DEFINITIONS + SITUATIONS:
-        frames = re.findall(
-            r'<rect x="24" y="([\d.]+)" width="396" height="([\d.]+)"', svg(picture)
-        )
+        frames = card.findall(svg(picture, width=most))
         assert len(frames) == len(picture.boxes)
         below = 0.0
         for top, height in frames:
