@@ -14,6 +14,7 @@ from starlette.routing import Route
 from saga import bulk, queries, views
 from saga.console.desk import Desk, to
 from saga.console.door import form_of
+from saga.console.pages import clauses
 from saga.decide import why_not
 from saga.errors import BadIntervention, Conflict, MovedSince, NotAllowedNow, SagaNotFound
 from saga.operator import Operator
@@ -91,7 +92,7 @@ def routes(desk: Desk) -> list[Route]:
             "action.html",
             status=status,
             saga=shown["saga"],
-            why=shown["why"],
+            stands=clauses(shown["why"])[0],
             what=what,
             meaning=MEANINGS[what],
             why_not=refusal,
@@ -180,9 +181,13 @@ def _state(text: str) -> dict[str, Any] | None:
 
 
 def _findings(saga: Any, row: Any) -> list[Finding]:
-    """All that may be found out about the saga: of each step it came to, and of all of it."""
+    """All that may be found out about the saga: of each step it came to, and of all of it.
+
+    What is in hand is what one is asked about most often.
+    """
     found = []
-    for step in [*(step.name for step in saga.steps), None]:
+    others = [step.name for step in saga.steps if step.name != row.step]
+    for step in [row.step, None, *others]:
         if why_not(saga, row, Intervention.RESOLVE, step) is not None:
             continue
         for outcome in Outcome:

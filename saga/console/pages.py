@@ -39,6 +39,7 @@ class Pages:
         self._environment.filters |= {
             "cut": cut,
             "duration": duration,
+            "gist": _gist,
             "json": _json,
             "short": short,
             "told": sentence,
@@ -92,10 +93,29 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
+def clauses(line: str) -> list[str]:
+    """The clauses of a line, as ``saga.why`` joins them; what stands in brackets stays whole."""
+    found, depth, begin = [], 0, 0
+    for at, letter in enumerate(line):
+        depth += (letter == "(") - (letter == ")")
+        if depth <= 0 and line.startswith("; ", at):
+            found.append(line[begin:at])
+            begin = at + 2
+    return [*found, line[begin:]]
+
+
 def sentence(clause: str, saga_type: str) -> str:
     """A clause as a sentence, with its steps' names as short as beside it."""
     said = clause.replace(f"{saga_type}.", "").strip()
-    return f"{said[:1].upper()}{said[1:]}{'' if said.endswith('.') else '.'}"
+    # A step's name is written as it is.
+    first = said if "_" in said.partition(" ")[0] else f"{said[:1].upper()}{said[1:]}"
+    return first if first.endswith(".") else f"{first}."
+
+
+def _gist(error: str) -> str:
+    """The last error of an alarm that has it in brackets: in few words that says more."""
+    _, found, last = error.partition("(last error: ")
+    return last.removesuffix(")") if found else error
 
 
 def _words(name: str) -> str:

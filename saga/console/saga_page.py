@@ -14,7 +14,7 @@ from starlette.routing import Route
 from saga import timeline, views
 from saga.console.desk import Desk
 from saga.console.live import saga_look, watched
-from saga.console.pages import cut, sentence
+from saga.console.pages import clauses, cut, sentence
 from saga.console.session import who
 from saga.errors import DefinitionNotFound
 from saga.graph import Where, definition_of, drawn_as, svg
@@ -73,8 +73,7 @@ def _clauses(why: str, saga_type: str) -> list[str]:
 
     What is known of its steps is left out: the page has a table of that.
     """
-    clauses = why.split("; ")
-    return [sentence(each, saga_type) for each in clauses if not each.startswith(_KNOWN)]
+    return [sentence(each, saga_type) for each in clauses(why) if not each.startswith(_KNOWN)]
 
 
 def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
