@@ -14,6 +14,7 @@ from starlette.routing import Route
 from saga import timeline, views
 from saga.console.desk import Desk
 from saga.console.live import saga_look, watched
+from saga.console.notes import notes
 from saga.console.pages import clauses, cut, sentence
 from saga.console.session import who
 from saga.errors import DefinitionNotFound
@@ -46,6 +47,7 @@ def routes(desk: Desk) -> list[Route]:
             shown = views.show(connection, registry, request.path_params["saga_id"], masked=masked)
             saga_id = shown["saga"]["sagaId"]
             state = state_of(connection, registry, UUID(saga_id), masked=masked)
+            stands = notes(connection, [shown["saga"]])
         saga = shown["saga"]
         version = saga["version"]
         return desk.pages.answer(
@@ -55,6 +57,7 @@ def routes(desk: Desk) -> list[Route]:
             shown=shown,
             why=_clauses(shown["why"], saga["sagaType"]),
             state=state,
+            stands=stands,
             picture=_picture(desk, shown),
             happened=list(_happened(desk, shown)),
             done=_DONE.get(request.query_params.get("done", "")),  # type: ignore[call-overload]
