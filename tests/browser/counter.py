@@ -18,9 +18,10 @@ from tests.integration.shop import Shop
 from workflows import creation, deletion, refund, upload
 
 QUICK = Pace(look=timedelta(milliseconds=50), key=timedelta(milliseconds=200))
+QUEUES = ("saga.compensation", "saga.continuing", "saga.new", "saga.recovery")
 WORKERS = (
-    Worker(name="worker@first", queues=("forward", "compensation"), active=2),
-    Worker(name="worker@second", queues=("forward",), active=0),
+    Worker(name="first@workers", queues=QUEUES, active=2),
+    Worker(name="second@workers", queues=QUEUES[:-1], active=0),
 )
 TOP_UP = "top up the merchant's account, then retry"
 

@@ -64,6 +64,7 @@ def populate(counter: Counter) -> dict[str, UUID]:
         {"saga_id": unknown},
     )
     running = counter.begun(business_key="order:1007")
+    counter.recover()
     return {
         "completed": done,
         "compensated": compensated,

@@ -6,12 +6,15 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
-# In milliseconds; a busy machine is slow.
-SOON = 15_000
+# In milliseconds. A busy machine is slow, but a page that is not told of changes looks itself, too,
+# every fifteen seconds.
+SOON = 10_000
 
 # An answer other than 200 is told on Chromium's console; what it means is on the page.
 _ANSWER = re.compile(r"Failed to load resource: (the server responded with a status|net::ERR_)")
 _AXE = Axe()
+
+expect.set_options(timeout=SOON)
 
 
 class Visitor:
@@ -51,7 +54,7 @@ class Visitor:
 
     def sees(self, text: str) -> None:
         """The page shows the text, now or soon."""
-        expect(self.page.locator("body")).to_contain_text(text, timeout=SOON)
+        expect(self.page.locator("body")).to_contain_text(text)
 
     def act(self, *, reason: str) -> None:
         """On the page of an action: give the reason, say that it was read, and do it."""
