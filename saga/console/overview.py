@@ -131,9 +131,11 @@ def routes(desk: Desk) -> list[Route]:
             groups=[(group, needs[group.name]) for group in GROUPS if needs[group.name]["count"]],
             pauses=needs["pauses"],
             types=types,
-            scan=_scan(desk, last_scan),
-            due=_due(oldest_due),
-            roll=_roll(workers),
+            beats=[
+                ("Recovery", _scan(desk, last_scan)),
+                ("Due sagas", _due(oldest_due)),
+                ("Workers", _roll(workers, is_asked=desk.workers is not None)),
+            ],
             workers=workers,
             signs=SIGNS,
             live=f"/stream?shown={shown}",
@@ -213,10 +215,12 @@ def _due(age: timedelta | None) -> Beat:
     return Beat(tone="bad", said="The oldest is due since", at=_ago(age), advice=advice)
 
 
-def _roll(workers: Sequence[Worker] | None) -> Beat:
+def _roll(workers: Sequence[Worker] | None, *, is_asked: bool) -> Beat:
+    if not is_asked:
+        return Beat(tone="wait", said="Nobody asks here which workers answer.")
     if workers is None:
-        advice = "The broker does not answer, or nobody asks it here."
-        return Beat(tone="wait", said="Not known.", advice=advice)
+        advice = "The broker does not answer."
+        return Beat(tone="wait", said="Which workers answer is not known.", advice=advice)
     if not workers:
         return Beat(tone="bad", said="No worker answers.", advice="Start workers: nothing is done.")
     consumed = {queue for worker in workers for queue in worker.queues}

@@ -31,7 +31,7 @@ def ways(rates: Rates | None) -> Markup:
     None: nothing happened; then it is a calm line.
     """
     if rates is None:
-        return _picture("Nothing happened in the last hour.", ())
+        return _calm("Nothing happened in the last hour.")
     most = max(max(bucket.started, _ended(bucket)) for bucket in rates.buckets)
     scale = _ROOM / max(most, 1)
     bars = (
@@ -48,7 +48,7 @@ def lengths(rates: Rates | None) -> Markup:
     None, or none came to rest: a calm line.
     """
     if rates is None or rates.whole.p95 is None:
-        return _picture("Nothing came to rest in the last hour.", ())
+        return _calm("Nothing came to rest in the last hour.")
     longest = max(bucket.p95 for bucket in rates.buckets if bucket.p95 is not None)
     scale = _ROOM / max(longest.total_seconds(), 0.001)
     points = [_point(number, bucket, scale) for number, bucket in enumerate(rates.buckets)]
@@ -112,7 +112,7 @@ def _stack(bucket: Bucket, scale: float) -> Iterator[str]:
             height = max(number * scale, _LEAST)
             top -= height
             size = f'width="{_SLOT - 2 * _GAP:.2f}" height="{height:.2f}"'
-            yield f'<rect class="bar tone-{tone}" x="{_GAP}" y="{top:.2f}" {size}/>'
+            yield f'<rect class="ended {tone}" x="{_GAP}" y="{top:.2f}" {size}/>'
 
 
 def _started(rates: Rates, scale: float) -> str:
@@ -161,9 +161,13 @@ def _slot(number: int, said: str, drawn: str) -> str:
     return f'<g class="slot{last}" {at}><title>{said}</title>{room}{drawn}</g>'
 
 
-def _picture(said: str, drawn: Iterable[str]) -> Markup:
+def _calm(said: str) -> Markup:
+    return _picture(said, (), "spark calm-line")
+
+
+def _picture(said: str, drawn: Iterable[str], name: str = "spark") -> Markup:
     """All that is in it is made here, from numbers."""
     base = f'<path class="base" d="M0 {_BASE:g}H{_WIDTH}"/>'
     inner = f"<title>{said}</title>{base}{''.join(drawn)}"
     box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none"'
-    return Markup(f'<svg class="spark" role="img" {box}>{inner}</svg>')  # noqa: S704
+    return Markup(f'<svg class="{name}" role="img" {box}>{inner}</svg>')  # noqa: S704

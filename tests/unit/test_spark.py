@@ -89,9 +89,9 @@ def test_what_nobody_did_is_a_calm_line() -> None:
 
 
 def test_bars_are_as_high_as_their_numbers_and_stand_on_each_other() -> None:
-    [(top, bottom), (small, _)] = boxes(ways(BUSY), "tone-good")
-    [(failed_top, failed_bottom)] = boxes(ways(BUSY), "tone-bad")
-    [(back_top, back_bottom)] = boxes(ways(BUSY), "tone-back")
+    [(top, bottom), (small, _)] = boxes(ways(BUSY), "good")
+    [(failed_top, failed_bottom)] = boxes(ways(BUSY), "bad")
+    [(back_top, back_bottom)] = boxes(ways(BUSY), "back")
 
     assert bottom == back_bottom == 34
     assert failed_bottom == top
