@@ -11,9 +11,8 @@ from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, expect
-from sqlalchemy import Engine as Database
 
-from saga import Operator, PollAgain
+from saga import Operator, PollAgain, connect
 from tests.browser.counter import Counter
 from tests.browser.gallery import faults
 from tests.browser.visitor import Visitor
@@ -24,9 +23,8 @@ SCREENSHOTS = PROJECT / ".artefacts" / "screenshots"
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A counter with sagas of every kind, and an operator who looks at them."""
+    """Sagas of every kind, and an operator who looks at them."""
 
-    counter: Counter
     ann: Visitor
     sagas: dict[str, UUID]
 
@@ -38,12 +36,15 @@ def folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def scene(chromium: Browser, counter_database: Database) -> Iterator[Scene]:
-    with Counter.opened(counter_database) as counter, chromium.new_context() as context:
+def scene(chromium: Browser, new_database: Callable[[], str]) -> Iterator[Scene]:
+    # Not where other tests begin with nothing.
+    database = connect(new_database(), pool_size=12)
+    with Counter.opened(database) as counter, chromium.new_context() as context:
         ann = Visitor(context, counter.address)
         sagas = populate(counter)
         ann.log_in(counter.operator)
-        yield Scene(counter=counter, ann=ann, sagas=sagas)
+        yield Scene(ann=ann, sagas=sagas)
+    database.dispose()
 
 
 def populate(counter: Counter) -> dict[str, UUID]:
@@ -108,6 +109,7 @@ def test_a_page_is_readable_by_all(scene: Scene, folder: Path, name: str) -> Non
     path = PAGES[name].format(**{name: str(saga_id) for name, saga_id in scene.sagas.items()})
     answered = scene.ann.go(path)
     assert answered == STATUSES.get(name, 200)
+    assert scene.ann.page.url.endswith(path), "and not the login"
     expect(scene.ann.page.locator("main h1")).to_have_count(1)
 
     assert list(faults(scene.ann, name, folder)) == []
