@@ -249,6 +249,29 @@ def active_pauses(connection: Connection) -> list[ActivePause]:
     return [ActivePause(**pause) for pause in connection.exec_driver_sql(sql).mappings()]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """Who ended a pause, when and why."""
+
+    at: datetime
+    actor: str
+    reason: str
+
+
+def last_resumption(
+    connection: Connection, *, saga_type: str, step: str | None
+) -> Resumption | None:
+    """Who resumed the type, or the step, last; None when nobody ever did."""
+    sql = (
+        "SELECT resumed_at AS at, resumed_by AS actor, resume_reason AS reason FROM saga_pause "
+        "WHERE saga_type = %(saga_type)s AND step IS NOT DISTINCT FROM %(step)s "
+        "AND resumed_at IS NOT NULL ORDER BY resumed_at DESC, id DESC LIMIT 1"
+    )
+    params = {"saga_type": saga_type, "step": step}
+    found = connection.exec_driver_sql(sql, params).mappings().one_or_none()
+    return None if found is None else Resumption(**found)
+
+
 def exists(connection: Connection, saga_id: UUID) -> bool:
     """Whether any saga has this id."""
     sql = "SELECT EXISTS (SELECT FROM saga_state WHERE saga_id = %(saga_id)s)"

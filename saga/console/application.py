@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from saga.access.keyring import Keyring
 from saga.access.refusals import Refusals
-from saga.console import actions, many, overview, saga_page, sagas
+from saga.console import actions, definitions, many, overview, saga_page, sagas
 from saga.console.desk import Desk, Workers
 from saga.console.door import Door
 from saga.console.login import Login
@@ -62,7 +62,7 @@ def create_console(
     ]
     if sessions is not None:
         routes += Login(desk, sessions=sessions, keyring=keyring).routes()
-    for module in (overview, many, sagas, saga_page, actions):
+    for module in (overview, many, sagas, saga_page, actions, definitions):
         routes += module.routes(desk)
     console = Starlette(
         routes=routes, middleware=[Middleware(Door, sessions=sessions, problems=problems)]

@@ -44,3 +44,18 @@ def kind(work: Action[Any] | Compensation[Any]) -> str:
 def short(name: str, saga_type: str) -> str:
     """A task's name without its saga's."""
     return name.removeprefix(f"{saga_type}.")
+
+
+_SHOWN_WAITS = 3
+
+
+def waits(policy: RetryPolicy) -> str:
+    """``after 2 s, 4 s, 8 s … 10 min``: before its retries, without jitter; empty without any."""
+    if not policy.retries:
+        return ""
+    shown = range(1, min(policy.retries, _SHOWN_WAITS) + 1)
+    said = f"after {', '.join(duration(policy.delay(attempts)) for attempts in shown)}"
+    if policy.retries <= _SHOWN_WAITS:
+        return said
+    dots = " …" if policy.retries > _SHOWN_WAITS + 1 else ","
+    return f"{said}{dots} {duration(policy.delay(policy.retries))}"
