@@ -1,12 +1,13 @@
 """What a stack is made of: each of its processes, how it is started and known to be ready."""
 
 import http.client
+import importlib.util
 import os
 import sys
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -137,6 +138,27 @@ def api(ground: Ground, target: str) -> Process:
         return status == http.client.OK
 
     return ground.process("api", command, stage=_FRONT, ready=ready)
+
+
+def has_flower() -> bool:
+    """Whether Flower is installed: a stack without it is a stack all the same."""
+    return importlib.util.find_spec("flower") is not None
+
+
+def flower(ground: Ground, app: SagaApp, *, key: str) -> Process:
+    """Give Flower, which may look and change nothing. One logs in as ``admin``, with ``key``."""
+    url = ground.url("flower")
+    port = str(urllib.parse.urlsplit(url).port)
+    # Not among the arguments: everybody on the machine sees those.
+    secret = {"FLOWER_BASIC_AUTH": f"admin:{key}", "FLOWER_READ_ONLY": "true"}
+    ground = replace(ground, environment={**ground.environment, **secret})
+    command = _celery(app, "flower", "--address=127.0.0.1", f"--port={port}")
+    return ground.process(
+        "flower",
+        command,
+        stage=_FRONT,
+        ready=lambda _since: status_of(f"{url}/healthcheck") == http.client.OK,
+    )
 
 
 def status_of(url: str) -> int | None:

@@ -116,7 +116,7 @@ def _send(supervisor: Recorded, what: signal.Signals) -> None:
 
 def _read(data: Path, state: Mapping[str, Any]) -> Stack:
     pids: dict[str, Any] = {"worker": []}
-    pids |= dict.fromkeys(("recovery", "beat", "postgres", "redis", "sandbox", "api"))
+    pids |= dict.fromkeys(("recovery", "beat", "postgres", "redis", "sandbox", "api", "flower"))
     pids["supervisor"] = state["supervisor"]["pid"]
     missing = []
     for note in state["processes"]:

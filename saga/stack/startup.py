@@ -177,12 +177,21 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process], list
         # Workers tell it to providers. One that is set is where the world reaches us.
         told["SAGA_API_URL"] = os.environ.get("SAGA_API_URL") or facts["apiUrl"]
         os.environ["SAGA_API_URL"] = told["SAGA_API_URL"]
+    has_own_flower = not os.environ.get("FLOWER_URL") and processes.has_flower()
+    if has_own_flower:
+        bare.take_port("flower")
+        os.environ["FLOWER_URL"] = bare.url("flower")
+    if os.environ.get("FLOWER_URL"):
+        # The console leads there.
+        told["FLOWER_URL"] = facts["flowerUrl"] = os.environ["FLOWER_URL"]
     ground = Ground(project=plan.project, data=plan.data, environment=dict(os.environ))
     first = [processes.extra_process(ground, extra) for extra in own]
     rest = processes.workers(ground, app, plan.workers, plan.concurrency)
     rest += [processes.recovery(ground, app), processes.beat(ground, app)]
     if app.api_target is not None:
         rest.append(processes.api(ground, app.api_target))
+    if has_own_flower:
+        rest.append(processes.flower(ground, app, key=told["SAGA_API_KEY"]))
     return {**facts, "environment": told}, first, rest
 
 

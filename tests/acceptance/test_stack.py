@@ -130,7 +130,7 @@ class Shop:
 
 def environment() -> dict[str, str]:
     """Give an environment as a fresh shell has it, in which ``saga`` can be imported."""
-    ours = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "SAGA_")
+    ours = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "FLOWER_", "SAGA_")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
     real = {"SHOP_ACCOUNT": "https://real.test/account", "SHOP_CURRENCY": "CNY"}
     return clean | {"PYTHONPATH": str(Path(__file__).parents[2])} | real
@@ -159,12 +159,12 @@ def test_all_is_ready_when_up_returns_and_a_second_up_tells_the_same(shop: Shop)
 
     assert shop.up() == first
     assert first["dataFolder"] == str(shop.data)
-    assert first["consoleUrl"] is first["flowerUrl"] is None
+    assert first["consoleUrl"] is None
     with urllib.request.urlopen(first["apiUrl"] + "/healthz") as answer:
         sandbox, api = first["sandboxUrl"], first["apiUrl"]
         assert answer.read().decode() == f"{sandbox} {sandbox}/account {api}"
     parts = {"worker", "recovery", "beat", "postgres", "redis", "sandbox", "api", "supervisor"}
-    assert set(first["pids"]) == parts
+    assert set(first["pids"]) == {*parts, "flower"}
     for pid in [*first["pids"].pop("worker"), *first["pids"].values()]:
         assert psutil.pid_exists(pid)
     assert stat.S_IMODE((shop.data / "stack.json").stat().st_mode) == 0o600
