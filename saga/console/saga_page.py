@@ -19,6 +19,7 @@ from saga.console.pages import clauses, cut, sentence
 from saga.console.session import who
 from saga.errors import DefinitionNotFound
 from saga.graph import Where, definition_of, drawn_as, svg
+from saga.graph.svg import NARROW
 from saga.graph.words import duration
 from saga.masks import state_of
 from saga.position import Intervention
@@ -88,7 +89,7 @@ def _picture(desk: Desk, shown: Mapping[str, Any]) -> Markup | None:
     # Its texts are escaped where it is drawn.
     # It is told whole beside the picture: an error may be as long as it likes.
     where = replace(Where.of(shown), why=cut(shown["why"]))
-    return Markup(svg(drawn_as(saga, where), standalone=False))  # noqa: S704
+    return Markup(svg(drawn_as(saga, where), standalone=False, width=NARROW))  # noqa: S704
 
 
 def _happened(desk: Desk, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
