@@ -70,7 +70,7 @@ class Line:
         believed = f"“did not happen” is believed {duration(settle_after(self.step))} after a call"
         if self.step.role is not Role.PIVOT:
             return [believed]
-        return [believed, f"“cannot tell” for {duration(self.step.probe_for)} parks the saga"]
+        return [believed, f"asked for {duration(self.step.probe_for)}, then a person decides"]
 
     @property
     def waits_back(self) -> str:
