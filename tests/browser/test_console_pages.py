@@ -65,6 +65,9 @@ def populate(counter: Counter) -> dict[str, UUID]:
         {"saga_id": unknown},
     )
     running = counter.begun(business_key="order:1007")
+    Operator(counter.engine, actor="Ann").pause_type(
+        "app_upload", step="app_upload.upload_to_object_store", reason="the store is full"
+    )
     counter.recover()
     return {
         "completed": done,
@@ -86,6 +89,7 @@ PAGES = {
     "definitions": "/definitions",
     "definition": "/definitions/payment_refund",
     "definition-in-flight": "/definitions/shop",
+    "definition-paused": "/definitions/app_upload",
     "saga-running": "/sagas/{running}",
     "saga-failed": "/sagas/{failed}",
     "saga-compensated": "/sagas/{compensated}",
@@ -129,6 +133,22 @@ def test_what_many_come_to_is_readable_by_all(scene: Scene, folder: Path) -> Non
     found += faults(ann, "many-done", folder)
 
     assert found == []
+    assert ann.complaints == []
+
+
+def test_what_a_form_is_refused_for_is_readable_by_all(scene: Scene, folder: Path) -> None:
+    ann = scene.ann
+    ann.go(f"/sagas/{scene.sagas['failed']}/resolve")
+    ann.page.locator("input[name=finding]").first.check()
+    ann.page.get_by_label("Evidence").fill("the bank's books")
+    ann.page.locator("summary").click()
+    ann.page.get_by_label("State, as JSON").fill("{refundNo")
+    ann.act(reason="I called the bank")
+    expect(ann.page.get_by_role("alert")).to_contain_text("is no JSON")
+    expect(ann.page.get_by_label("Evidence")).to_have_value("the bank's books")
+    expect(ann.page.get_by_label("State, as JSON")).to_have_value("{refundNo")
+
+    assert list(faults(ann, "action-refused", folder)) == []
     assert ann.complaints == []
 
 
