@@ -1,7 +1,7 @@
 """How many sagas of each type were started and came to rest lately, and how long they took.
 
 Read from the newest ones, by the index of their standing: so many of each type and status, and of
-those that came to rest only what was started within a day.
+those that came to rest or failed only what was started within a day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ BUCKET = timedelta(minutes=5)
 BUCKETS = 12
 # Of each type and status so many are looked at, shared by its steps; more are not told from them.
 MOST_COUNTED = 10_000
-# No saga that came to rest lately was started earlier; one that was is left out.
+# What came to rest lately was hardly ever started earlier; where it was, it is left out.
 _STARTED_WITHIN = timedelta(days=1)
 
 

@@ -131,7 +131,7 @@ def routes(desk: Desk) -> list[Route]:
             groups=[(group, needs[group.name]) for group in GROUPS if needs[group.name]["count"]],
             pauses=needs["pauses"],
             types=types,
-            beats=[
+            pulses=[
                 ("Recovery", _scan(desk, last_scan)),
                 ("Due sagas", _due(oldest_due)),
                 ("Workers", _roll(workers, is_asked=desk.workers is not None)),
@@ -186,7 +186,7 @@ def _lasted(time: timedelta | None) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beat:
+class Pulse:
     """How well something is: its tone, what is said of it, since when, and what to do."""
 
     tone: str
@@ -195,40 +195,42 @@ class Beat:
     advice: str = ""
 
 
-def _scan(desk: Desk, age: timedelta | None) -> Beat:
+def _scan(desk: Desk, age: timedelta | None) -> Pulse:
     start = "Start beat, and a worker that takes from saga.recovery: sagas cut off wait for them."
     if age is None:
-        return Beat(tone="bad", said="It has never run.", advice=start)
+        return Pulse(tone="bad", said="It has never run.", advice=start)
     every = desk.engine.timing.scan
     if age > every * _LATE_SCANS:
         late = f"It should run every {duration(every)}. {start}"
-        return Beat(tone="bad", said="The last pass was", at=_ago(age), advice=late)
-    return Beat(tone="good", said="The last pass was", at=_ago(age))
+        return Pulse(tone="bad", said="The last pass was", at=_ago(age), advice=late)
+    return Pulse(tone="good", said="The last pass was", at=_ago(age))
 
 
-def _due(age: timedelta | None) -> Beat:
+def _due(age: timedelta | None) -> Pulse:
     if age is None:
-        return Beat(tone="good", said="Nothing that is due waits.")
+        return Pulse(tone="good", said="Nothing that is due waits.")
     if age <= _LATE_DUE:
-        return Beat(tone="good", said="The oldest is due since", at=_ago(age))
+        return Pulse(tone="good", said="The oldest is due since", at=_ago(age))
     advice = "Is recovery running? Does a transaction keep rows locked?"
-    return Beat(tone="bad", said="The oldest is due since", at=_ago(age), advice=advice)
+    return Pulse(tone="bad", said="The oldest is due since", at=_ago(age), advice=advice)
 
 
-def _roll(workers: Sequence[Worker] | None, *, is_asked: bool) -> Beat:
+def _roll(workers: Sequence[Worker] | None, *, is_asked: bool) -> Pulse:
     if not is_asked:
-        return Beat(tone="wait", said="Nobody asks here which workers answer.")
+        return Pulse(tone="wait", said="Nobody asks here which workers answer.")
     if workers is None:
         advice = "The broker does not answer."
-        return Beat(tone="wait", said="Which workers answer is not known.", advice=advice)
+        return Pulse(tone="wait", said="Which workers answer is not known.", advice=advice)
     if not workers:
-        return Beat(tone="bad", said="No worker answers.", advice="Start workers: nothing is done.")
+        return Pulse(
+            tone="bad", said="No worker answers.", advice="Start workers: nothing is done."
+        )
     consumed = {queue for worker in workers for queue in worker.queues}
     alone = [queue for queue in (*Lane, RECOVERY_QUEUE) if queue not in consumed]
     if alone:
         advice = f"Start a worker that takes from {', '.join(alone)}."
-        return Beat(tone="bad", said=_answer(len(workers)), advice=advice)
-    return Beat(tone="good", said=_answer(len(workers)))
+        return Pulse(tone="bad", said=_answer(len(workers)), advice=advice)
+    return Pulse(tone="good", said=_answer(len(workers)))
 
 
 def _answer(workers: int) -> str:
