@@ -22,6 +22,9 @@ from saga.stack.supervisor import Process
 # What takes orders is stopped first and what stores them last.
 _SERVERS, _EXTRAS, _WORKERS, _FRONT = range(4)
 
+# What Flower's list shows of a task: among its arguments is the saga's id.
+_COLUMNS = "name,args,state,received,runtime,worker,uuid"
+
 _QUEUES = "saga.compensation,saga.continuing,saga.new"
 
 
@@ -150,8 +153,12 @@ def flower(ground: Ground, app: SagaApp, *, key: str) -> Process:
     url = ground.url("flower")
     port = str(urllib.parse.urlsplit(url).port)
     # Not among the arguments: everybody on the machine sees those.
-    secret = {"FLOWER_BASIC_AUTH": f"admin:{key}", "FLOWER_READ_ONLY": "true"}
-    ground = replace(ground, environment={**ground.environment, **secret})
+    options = {
+        "FLOWER_BASIC_AUTH": f"admin:{key}",
+        "FLOWER_READ_ONLY": "true",
+        "FLOWER_TASKS_COLUMNS": _COLUMNS,
+    }
+    ground = replace(ground, environment={**ground.environment, **options})
     command = _celery(app, "flower", "--address=127.0.0.1", f"--port={port}")
     return ground.process(
         "flower",

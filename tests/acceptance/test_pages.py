@@ -61,6 +61,10 @@ PAGES = {
         }
     ),
     "docs/how-to/find-what-nobody-owns.md": Page(),
+    "docs/how-to/run-flower.md": Page(
+        left_out={"export ": "goes with celery", "celery ": "the stack has it: test_flower"}
+    ),
+    "docs/how-to/use-the-console.md": Page(),
     "docs/how-to/reconcile-refunds.md": Page(),
     "docs/how-to/work-from-another-machine.md": Page(),
     "docs/how-to/watch-sagas.md": Page(
