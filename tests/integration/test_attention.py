@@ -131,12 +131,15 @@ def test_of_a_definition_that_is_unknown_nobody_masked_is_told_a_text(shop: Shop
     shop.script.say("book", NeedsPerson("ask the bank about 4711"))
     shop.start()
     shop.work_off()
+    Operator(shop.engine, actor="Ann").pause(shop.start(), reason="4711 calls back")
     with shop.database.connect() as connection:
         found = needs_a_person(connection, Registry([]), masked=True)
         open_to_all = needs_a_person(connection, Registry([]), masked=False)
 
     assert "4711" not in found["failed"]["items"][0]["errorMessage"]
+    assert "4711" not in found["paused"]["items"][0]["reason"]
     assert "4711" in open_to_all["failed"]["items"][0]["errorMessage"]
+    assert "4711" in open_to_all["paused"]["items"][0]["reason"]
 
 
 def test_what_is_more_than_anybody_counts_says_so(
