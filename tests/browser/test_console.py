@@ -32,6 +32,8 @@ def test_an_operator_finds_a_failed_saga_and_sees_its_compensation_end_live(
     ann.page.locator("tbody a.row").click()
     assert ann.page.url.endswith(str(saga_id))
     ann.sees("top up the merchant's account")
+    ann.press("Copy")
+    ann.sees("Copied")
     ann.press("Compensate")
     preview = ann.page.locator("#preview")
     expect(preview).to_contain_text("recall")
@@ -95,10 +97,14 @@ def test_who_has_no_mouse_logs_in_and_acts(counter: Counter, visit: Visit) -> No
     ann = visit()
     ann.go(f"/sagas/{saga_id}")
     keyboard = ann.page.keyboard
+    expect(ann.page.get_by_label("Key")).to_be_focused()
     keyboard.type(counter.operator)
     keyboard.press("Enter")
     expect(ann.page.locator("main h1")).to_contain_text("shop")
 
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    expect(ann.page.locator("main")).to_be_focused()
     tab_to(ann, "Retry")
     keyboard.press("Enter")
     expect(ann.page.locator("main h1")).to_have_text("Retry")
@@ -147,6 +153,39 @@ def test_many_are_chosen_and_each_is_told_how_it_went(counter: Counter, visit: V
     assert [counter.status(saga_id) for saga_id in sagas[1:]] == ["RUNNING"] * 2
     ann.press("Back to the list")
     assert "status=FAILED" in ann.page.url, "as it was filtered"
+
+
+def test_what_is_ticked_stays_so_while_the_list_goes_on(counter: Counter, visit: Visit) -> None:
+    saga_id = counter.running()
+    ann = visit(counter.operator)
+    ann.go("/sagas")
+    tick = ann.page.locator(f"tr[data-key='{saga_id}'] input")
+    tick.check()
+    ann.page.get_by_label("Search").fill("half a wo")
+    tick.focus()
+
+    counter.start()
+    counter.work_off()
+
+    rows = ann.page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.last).to_contain_text("COMPLETED")
+    expect(tick).to_be_checked()
+    expect(tick).to_be_focused()
+    ann.sees("1 ticked")
+    expect(ann.page.get_by_label("Search")).to_have_value("half a wo")
+
+
+def test_who_runs_no_scripts_can_act_all_the_same(counter: Counter, visit: Visit) -> None:
+    saga_id = counter.failed()
+    ann = visit(counter.operator, java_script_enabled=False)
+    ann.go("/sagas")
+    ann.page.locator("input[name=saga]").check()
+    ann.press("Retry")
+    ann.act(reason="the account is topped up")
+
+    ann.sees("Retry: 1 of 1 done")
+    assert counter.status(saga_id) == "RUNNING"
 
 
 def test_a_saga_that_vanishes_while_it_is_looked_at_is_told_of(
