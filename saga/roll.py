@@ -13,8 +13,9 @@ from kombu.exceptions import OperationalError
 
 log = structlog.get_logger("saga")
 
-# Nobody knows how many will answer, so that all of this time is waited.
-_ANSWERS_WITHIN = timedelta(seconds=0.8)
+# Nobody knows how many will answer, so that all of this time is waited. Who answered before and
+# does not now, on a busy machine perhaps, is asked once more.
+_ANSWERS_WITHIN = (timedelta(seconds=0.5), timedelta(seconds=2))
 _PATIENCE = timedelta(seconds=1.2)
 _KEEPS = timedelta(seconds=5)
 # Until then an answer is told while a newer one is on its way.
@@ -43,11 +44,12 @@ class Roll:
         self._called: threading.Event | None = None
         self._answer: Sequence[Worker] | None = None
         self._answered_at: float | None = None
+        self._known: frozenset[str] = frozenset()
 
     def workers(self) -> Sequence[Worker] | None:
         """The workers that answer, by name; None where nobody can say, for the broker is away.
 
-        An answer is kept for some seconds. Waits 1.2 s at most.
+        An answer is kept for some seconds. Waits 1.2 s at most: None, too, while none is there yet.
         """
         with self._lock:
             age = self._age()
@@ -81,12 +83,23 @@ class Roll:
             called.set()
 
     def _ask_all(self) -> Sequence[Worker] | None:
+        for wait in _ANSWERS_WITHIN:
+            answer = self._ask_within(wait)
+            if answer is None:
+                return None
+            names = frozenset(worker.name for worker in answer)
+            if names and names >= self._known:
+                break
+        self._known = names
+        return answer
+
+    def _ask_within(self, wait: timedelta) -> Sequence[Worker] | None:
         active: dict[str, Any] = {}
-        beside = _begin(lambda: active.update(self._ask("active") or {}))
-        queues = self._ask("active_queues")
+        beside = _begin(lambda: active.update(self._ask("active", wait) or {}))
+        queues = self._ask("active_queues", wait)
         if queues is None:
             return None
-        beside.join(_ANSWERS_WITHIN.total_seconds())
+        beside.join(wait.total_seconds())
         return [
             Worker(
                 name=name,
@@ -96,15 +109,15 @@ class Roll:
             for name, its in sorted(queues.items())
         ]
 
-    def _ask(self, question: str) -> Mapping[str, Any] | None:
+    def _ask(self, question: str, wait: timedelta) -> Mapping[str, Any] | None:
         """What each worker answers; None where the broker is away."""
-        wait = _ANSWERS_WITHIN.total_seconds()
+        seconds = wait.total_seconds()
         with self._celery.connection_for_write() as connection:
             try:
                 # Without it Celery would try for minutes.
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=wait)
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
                 replies = self._celery.control.broadcast(
-                    question, reply=True, timeout=wait, connection=connection
+                    question, reply=True, timeout=seconds, connection=connection
                 )
             except (OperationalError, *connection.recoverable_connection_errors) as error:
                 log.info("nobody can say which workers answer", why=str(error))
