@@ -57,7 +57,7 @@ def test_a_definition_is_told_with_its_picture_limits_and_older_versions(vera: G
     assert gallery.text.count('class="saga-graph"') == 1
     assert "4 steps · timeout 5 min" in text_of(gallery)
     said = text_of(page)
-    assert "shop.pay pivot external" in said
+    assert "shop. pay pivot external" in said
     assert "3 retries after 2 s, 4 s, 8 s 5 s for one call" in said
     assert "find_pay “did not happen” is believed 40 s after a call" in said
     assert "release transactional · 2 retries after 2 s, 4 s" in said

@@ -18,7 +18,7 @@ from saga.graph import Picture, Where, definition, definition_of, drawn_as, merm
 from saga.graph.layout import width, wrapped
 from saga.graph.svg import NARROW, WIDTH
 from saga.graph.where import Activity
-from saga.graph.words import duration
+from saga.graph.words import duration, waits
 from saga.position import Status
 from saga.registry import Registry
 from saga.retry import RetryPolicy
@@ -303,6 +303,19 @@ def test_cards_and_ends_stand_below_each_other(most: int) -> None:
         for top, height in frames:
             assert float(top) > below
             below = float(top) + float(height)
+
+
+@pytest.mark.parametrize(
+    ("retries", "said"),
+    [
+        (0, ""),
+        (2, "after 2 s, 4 s"),
+        (4, "after 2 s, 4 s, 8 s, 16 s"),
+        (10, "after 2 s, 4 s, 8 s … 10 min"),
+    ],
+)
+def test_the_waits_before_retries_are_told_in_a_few_words(retries: int, said: str) -> None:
+    assert waits(RetryPolicy(retries=retries)) == said
 
 
 LABEL = r'"[^"<#`]*(?:(?:<b>|</b>|<br/>|#\d+;)[^"<#`]*)*"'
