@@ -158,6 +158,7 @@ def register_commands(cli: "typer.Typer") -> None:
 def create_api() -> "FastAPI":
     """What ``uvicorn --factory app:create_api`` serves."""
     from api import create_app
+    from saga.roll import Roll
 
     expect_doors()
     key, secret = settings.saga_api_key, settings.saga_console_secret
@@ -167,6 +168,7 @@ def create_api() -> "FastAPI":
         pending_migrations=pending_migrations,
         console_secret=None if secret is None else secret.get_secret_value(),
         flower_url=settings.flower_url,
+        workers=Roll(celery).workers,
     )
     # What is loaded by now stays. A collection that went through all of it would let every request
     # of that moment wait for 100 ms.

@@ -71,20 +71,23 @@ class Problems:
             log_error(log, "page failed", error, method=request.method, path=path)
             return self.tell(request, 500, "Something went wrong here; it is in the API's log.")
 
-    def tell(self, request: Request, status: int, detail: str) -> Response:
+    def tell(
+        self, request: Request, status: int, detail: str, *, title: str | None = None
+    ) -> Response:
         return self._pages.answer(
             request,
             "problem.html",
             status=status,
             headers={"Retry-After": "3"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
-            title=HTTPStatus(status).phrase,
+            title=title or HTTPStatus(status).phrase,
             detail=detail,
             again=status == HTTPStatus.SERVICE_UNAVAILABLE and _is_read(request),
         )
 
     def _away(self, request: Request) -> Response:
         detail = "The database is away. This page looks again by itself."
-        return self.tell(request, 503, detail if _is_read(request) else _UNCLEAR)
+        said = detail if _is_read(request) else _UNCLEAR
+        return self.tell(request, 503, said, title="One moment")
 
 
 def _is_read(request: Request) -> bool:

@@ -55,7 +55,7 @@ def routes(desk: Desk) -> list[Route]:
             given=given,
             fault=fault,
             is_narrowed=any(given.get(name) for name in _FORM),
-            more=any(given.get(name) for name in _MORE),
+            more=sum(bool(given.get(name)) for name in _MORE),
             live=_stream(given, list_digest(page)) if wanted is not None else None,
             older=None if older is None else _query(older),
             newest=_query({**given, "cursor": None}),
