@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 log = structlog.get_logger("saga")
@@ -94,39 +96,52 @@ class Roll:
         return answer
 
     def _ask_within(self, wait: timedelta) -> Sequence[Worker] | None:
-        active: dict[str, Any] = {}
-        beside = _begin(lambda: active.update(self._ask("active", wait) or {}))
-        queues = self._ask("active_queues", wait)
+        asked = [self._ask(question, wait) for question in ("active_queues", "active")]
+        queues, active = (answer.result() for answer in asked)
         if queues is None:
             return None
-        beside.join(wait.total_seconds())
         return [
             Worker(
                 name=name,
                 queues=tuple(sorted(queue["name"] for queue in its or ())),
-                active=len(active.get(name) or ()),
+                active=len((active or {}).get(name) or ()),
             )
             for name, its in sorted(queues.items())
         ]
 
-    def _ask(self, question: str, wait: timedelta) -> Mapping[str, Any] | None:
+    def _ask(self, question: str, wait: timedelta) -> "Future[Mapping[str, Any] | None]":
         """What each worker answers; None where the broker is away."""
-        seconds = wait.total_seconds()
-        with self._celery.connection_for_write() as connection:
+        answer: Future[Mapping[str, Any] | None] = Future()
+
+        def ask() -> None:
+            # It is there before the connection is closed: with Redis, that takes another second.
             try:
-                # Without it Celery would try for minutes.
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
-                replies = self._celery.control.broadcast(
-                    question, reply=True, timeout=seconds, connection=connection
-                )
-            except (OperationalError, *connection.recoverable_connection_errors) as error:
-                log.info("nobody can say which workers answer", why=str(error))
-                return None
+                with self._celery.connection_for_write() as connection:
+                    answer.set_result(self._replies(connection, question, wait))
+            except Exception as error:
+                if answer.done():
+                    raise
+                answer.set_exception(error)
+
+        _begin(ask)
+        return answer
+
+    def _replies(
+        self, connection: Connection, question: str, wait: timedelta
+    ) -> Mapping[str, Any] | None:
+        seconds = wait.total_seconds()
+        try:
+            # Without it Celery would try for minutes.
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
+            replies = self._celery.control.broadcast(
+                question, reply=True, timeout=seconds, connection=connection
+            )
+        except (OperationalError, *connection.recoverable_connection_errors) as error:
+            log.info("nobody can say which workers answer", why=str(error))
+            return None
         return {name: told for reply in replies or () for name, told in reply.items()}
 
 
-def _begin(work: Callable[[], None]) -> threading.Thread:
+def _begin(work: Callable[[], None]) -> None:
     """Do it beside: a process that ends does not wait for a broker that says nothing."""
-    thread = threading.Thread(target=work, name="saga-roll", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=work, name="saga-roll", daemon=True).start()

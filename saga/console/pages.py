@@ -113,9 +113,9 @@ def sentence(clause: str, saga_type: str) -> str:
 
 
 def _gist(error: str) -> str:
-    """The last error of an alarm that has it in brackets: in few words that says more."""
-    _, found, last = error.partition("(last error: ")
-    return last.removesuffix(")") if found else error
+    """An alarm with its last error first: where only its beginning is shown, that says more."""
+    alarm, found, last = error.partition(" (last error: ")
+    return f"{last.removesuffix(')')} ({alarm})" if found else error
 
 
 def _words(name: str) -> str:
