@@ -10,14 +10,13 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 log = structlog.get_logger("saga")
 
 # Nobody knows how many will answer, so that all of this time is waited. Who answered before and
 # does not now, on a busy machine perhaps, is asked once more.
-_ANSWERS_WITHIN = (timedelta(seconds=0.5), timedelta(seconds=2))
+_ANSWERS_WITHIN = (timedelta(seconds=0.7), timedelta(seconds=2))
 _PATIENCE = timedelta(seconds=1.2)
 _KEEPS = timedelta(seconds=5)
 # Until then an answer is told while a newer one is on its way.
@@ -126,9 +125,7 @@ class Roll:
         _begin(ask)
         return answer
 
-    def _replies(
-        self, connection: Connection, question: str, wait: timedelta
-    ) -> Mapping[str, Any] | None:
+    def _replies(self, connection: Any, question: str, wait: timedelta) -> Mapping[str, Any] | None:
         seconds = wait.total_seconds()
         try:
             # Without it Celery would try for minutes.
