@@ -176,3 +176,10 @@ def test_a_viewer_sees_no_form_and_may_not_send_one(shop: Shop, vera: Guest) -> 
     assert "/definitions/shop/" not in page.text
     assert answer.status_code == 403
     assert paused(shop) == ["shop"]
+
+
+def test_an_application_without_definitions_says_so(shop: Shop) -> None:
+    with opened(shop.engine_for()) as address, at(address) as guest:
+        said = text_of(guest.log_in().get("/definitions"))
+
+    assert "The application that is loaded here defines no sagas." in said

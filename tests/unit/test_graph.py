@@ -107,6 +107,21 @@ SITUATIONS += [
     if at.where is not None
 ]
 
+# The longest words there are, side by side.
+SITUATIONS.append(
+    drawn_as(
+        device,
+        where(
+            device,
+            Status.COMPENSATING,
+            device.steps[1].action,
+            effects=[Effect.COMPENSATION_FAILED] * len(device.steps),
+            activity=Activity.COMPENSATING,
+            attempts={step.name: 12 for step in device.steps},
+        ),
+    )
+)
+
 
 # What is told
 
