@@ -170,6 +170,7 @@ def _types(
             "open": [
                 (status, standing[name, status]) for status in Status if (name, status) in standing
             ],
+            "is_calm": its is None,
             "ways": ways(its),
             "counts": [] if its is None else counts(its.whole),
             "lengths": lengths(its),
@@ -228,13 +229,13 @@ def _roll(workers: Sequence[Worker] | None, *, is_asked: bool) -> Pulse:
     consumed = {queue for worker in workers for queue in worker.queues}
     alone = [queue for queue in (*Lane, RECOVERY_QUEUE) if queue not in consumed]
     if alone:
-        advice = f"Start a worker that takes from {', '.join(alone)}."
-        return Pulse(tone="bad", said=_answer(len(workers)), advice=advice)
-    return Pulse(tone="good", said=_answer(len(workers)))
+        said = f"{_answer(len(workers))}, but nobody takes from {' or '.join(alone)}."
+        return Pulse(tone="bad", said=said, advice="Start a worker for it.")
+    return Pulse(tone="good", said=f"{_answer(len(workers))}.")
 
 
 def _answer(workers: int) -> str:
-    return "One worker answers." if workers == 1 else f"{workers} workers answer."
+    return "One worker answers" if workers == 1 else f"{workers} workers answer"
 
 
 def _ago(age: timedelta) -> str:

@@ -43,7 +43,7 @@ def ways(rates: Rates | None) -> Markup:
 
 
 def lengths(rates: Rates | None) -> Markup:
-    """How long the sagas took that came to rest: a line for half of them, a band up to 95 in 100.
+    """How long the sagas took that came to rest: a line for half of them, a band up to 95 of 100.
 
     None, or none came to rest: a calm line.
     """
@@ -77,7 +77,7 @@ def times(bucket: Bucket) -> str:
     """How long they took, in words."""
     if bucket.median is None or bucket.p95 is None:
         return "nothing came to rest"
-    return f"half of them took up to {lasted(bucket.median)}, 95 in 100 up to {lasted(bucket.p95)}"
+    return f"half of them within {lasted(bucket.median)}, 95 of 100 within {lasted(bucket.p95)}"
 
 
 def lasted(time: timedelta) -> str:
@@ -127,7 +127,7 @@ def _started(rates: Rates, scale: float) -> str:
 
 
 def _point(number: int, bucket: Bucket, scale: float) -> tuple[float, float, float] | None:
-    """Where it is, the height of its half, and that of 95 in 100."""
+    """Where it is, the height of its half, and that of 95 of 100."""
     if bucket.median is None or bucket.p95 is None:
         return None
     half, most = (_BASE - time.total_seconds() * scale for time in (bucket.median, bucket.p95))

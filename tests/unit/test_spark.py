@@ -67,11 +67,11 @@ def test_what_is_shown_is_said_in_words() -> None:
         "In the last hour: 1020 started, 1003 completed, 2 went back, 1 failed."
     )
     assert title(lengths(BUSY)) == (
-        "In the last hour: half of them took up to 1.0 s, 95 in 100 up to 9.0 s."
+        "In the last hour: half of them within 1.0 s, 95 of 100 within 9.0 s."
     )
     assert "<title>11:05 to 11:10 UTC: 1000 started, 1000 completed, 1 failed</title>" in ways(BUSY)
     assert "<title>12:00 to 12:05 UTC: 2 went back</title>" in ways(BUSY)
-    assert "<title>11:10 to 11:15 UTC: half of them took up to 2.0 s" in lengths(BUSY)
+    assert "<title>11:10 to 11:15 UTC: half of them within 2.0 s" in lengths(BUSY)
     assert "<title>11:15 to 11:20 UTC: nothing came to rest</title>" in lengths(BUSY)
 
 
