@@ -87,7 +87,7 @@ class Problems:
     def _away(self, request: Request) -> Response:
         detail = "The database is away. This page looks again by itself."
         said = detail if _is_read(request) else _UNCLEAR
-        return self.tell(request, 503, said, title="One moment")
+        return self.tell(request, 503, said, title="The database is away")
 
 
 def _is_read(request: Request) -> bool:
