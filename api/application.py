@@ -58,7 +58,8 @@ def create_app(
     """Everything that this application answers over HTTP, the console for operators included.
 
     Without an ``api_key`` only keys of the database are let in. ``console_secret`` signs the
-    sessions of the console, else ``api_key`` does; without both it is closed. ``flower_url`` is where people's browsers reach Flower; ``workers`` tells which workers answer.
+    sessions of the console, else ``api_key`` does; without both it is closed. ``flower_url`` is
+    where people's browsers reach Flower; ``workers`` tells which workers answer.
     """
     app = create_engine_app(
         engine,

@@ -17,9 +17,8 @@ from starlette.routing import Route
 
 from api import create_app
 from saga import Engine, connect
-from saga.access import Role, keys
+from saga.access import Role, keys, refusals
 from saga.access.audit import list_audit
-from saga.access import refusals
 from saga.api.guard import Guard
 from tests.integration.served import assert_problem, calling, served
 from tests.integration.test_api import Broker

@@ -12,7 +12,7 @@ const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 function ago(instant, now) {
   const seconds = Math.round((now - instant) / 1000);
   const size = Math.abs(seconds);
-  if (size < 1) return "now";
+  if (size < 1) return "just now";
   const [unit, length] = UNITS.find(([, length]) => size >= length);
   const count = `${Math.floor(size / length)} ${unit}`;
   return seconds > 0 ? `${count} ago` : `in ${count}`;
