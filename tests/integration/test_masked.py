@@ -36,6 +36,7 @@ from saga.operator import Operator
 from saga.registry import Registry
 from saga.views import events_after, one, show, show_preview
 from saga.worker import CeleryPublisher, register
+from tests.integration.consoles import at, key_of, opened
 from tests.integration.served import calling, served
 from tests.integration.shop import Order, Shop
 
@@ -89,6 +90,22 @@ def troubled(shop: SecretShop) -> UUID:
     shop.work_off(until="ship")
     shop.deliver()
     return saga_id
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_the_console_tells_nothing_to_who_may_not_see_it(shop: SecretShop, role: Role) -> None:
+    seen = role is Role.OPERATOR
+    shop.execute("DELETE FROM saga_key")
+    saga_id = troubled(shop)
+    with opened(shop.engine) as address, at(address) as guest:
+        guest.log_in(key_of(shop.engine, role, "somebody").secret)
+        pages = [guest.get(path) for path in ("/", "/sagas", f"/sagas/{saga_id}")]
+        found = guest.get("/sagas?q=Alice").text
+
+    assert [page.status_code for page in pages] == [200] * 3
+    assert bool(names_in(pages[-1].text)) is seen
+    assert bool(names_in([page.text for page in pages])) is seen
+    assert (str(saga_id)[:8] in found) is seen
 
 
 def test_who_may_not_see_it_is_told_no_value_that_a_field_has_or_had(shop: SecretShop) -> None:
