@@ -64,7 +64,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        path = scope["path"]
+        path = _path(scope)
         if path in self._open_paths:
             met(scope, path)
         elif (front := self._front(path)) is not None:
@@ -161,7 +161,13 @@ class Guard:
     def _most(self, scope: Scope) -> int:
         """How many bytes the request's body may have."""
         usual = LARGEST_BODY
-        return self._large_bodies.get(scope["path"], usual) if scope["method"] == "POST" else usual
+        return self._large_bodies.get(_path(scope), usual) if scope["method"] == "POST" else usual
+
+
+def _path(scope: Scope) -> str:
+    """The path below the one that a proxy serves us at, which the server was told (root_path)."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

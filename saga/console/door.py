@@ -126,8 +126,12 @@ def _token(request: Request) -> str:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Whether a page of this site sent it, as far as the browser tells."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return False
+    """Whether a page of this site sent it, as far as the browser tells.
+
+    What it says of the site holds also behind a proxy, for which the host has another name.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
     return origin is None or urllib.parse.urlsplit(origin).netloc == request.headers.get("host")

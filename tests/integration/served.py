@@ -12,9 +12,9 @@ from httpx import Client, Response
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, **options: Any) -> Iterator[str]:
     """Serve the application as uvicorn does, and tell where."""
-    config = uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="off")
+    config = uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="off", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

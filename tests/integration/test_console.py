@@ -12,7 +12,8 @@ from saga import Refused
 from saga.access import Role, keys
 from saga.access.audit import list_audit
 from saga.streams import Pace
-from tests.integration.consoles import KEY, Guest, at, key_of, opened, text_of
+from tests.integration.consoles import KEY, Guest, at, front, key_of, opened, text_of
+from tests.integration.served import served
 from tests.integration.shop import Shop
 
 pytestmark = pytest.mark.integration
@@ -178,6 +179,18 @@ def test_a_form_without_its_token_or_from_elsewhere_does_nothing(
 
     assert [answer.status_code for answer in (without, other_site, other_origin)] == [403] * 3
     assert shop.status(saga_id) == "FAILED"
+
+
+def test_a_form_is_taken_behind_a_proxy_that_gives_the_host_another_name(
+    shop: Shop, operator: Guest
+) -> None:
+    path = f"/sagas/{failed(shop)}/retry"
+    form = {"token": operator.token, "reason": "r", "version": version(operator.get(path))}
+    headers = {"sec-fetch-site": "same-origin", "origin": "https://sagas.example.com"}
+
+    answer = operator.client.post(f"/console{path}", data=form, headers=headers)
+
+    assert answer.status_code == 303
 
 
 def test_every_answer_has_the_headers_that_keep_others_out(operator: Guest) -> None:
@@ -429,3 +442,15 @@ def test_pages_go_back_in_time(shop: Shop, operator: Guest) -> None:
 
     assert str(first) not in newest.text
     assert str(first) in operator.get(older[1].replace("&amp;", "&")).text
+
+
+def test_behind_a_proxy_all_stands_below_its_path(shop: Shop) -> None:
+    with served(front(shop.engine), root_path="/x") as address, at(address) as guest:
+        sent = guest.client.post("/console/login", data={"key": KEY})
+        page = guest.client.get("/console/sagas", headers={"cookie": sent.headers["set-cookie"]})
+        alive = guest.client.get("/healthz")
+
+    assert sent.headers["location"] == "/x/console/"
+    assert "Path=/x/console" in sent.headers["set-cookie"]
+    assert 'href="/x/console/static/console.css?' in page.text
+    assert alive.status_code == 200
