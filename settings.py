@@ -18,6 +18,7 @@ _LAST_PORT = 65_535
 _LONGEST_SECONDS = 365 * 86_400
 
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -135,6 +136,16 @@ class Settings(BaseSettings):
                 if math.isnan(seconds) or seconds > _LONGEST_SECONDS:
                     raise ValueError(f"must be at most {_LONGEST_SECONDS} (a year)")
         return given
+
+    @field_validator("flower_url")
+    @classmethod
+    def _leads_browsers(cls, url: str | None) -> str | None:
+        if url is not None and not _WEB_ADDRESS.fullmatch(url):
+            raise ValueError(
+                "must be an address that starts with http:// or https://, without a login, such as "
+                "https://flower.example.com"
+            )
+        return url
 
     @field_validator("device_bind_address")
     @classmethod

@@ -140,9 +140,7 @@ def _parts(description: dict[str, Any]) -> list[tuple[str, str | None]]:
         "redis": description["brokerUrl"],
         "sandbox": description["sandboxUrl"],
         "api": description["apiUrl"],
+        "flower": description["flowerUrl"],
     }
     names = [*where, *(name for name in description["pids"] if name not in where)]
-    return [(name, where.get(name)) for name in names] + [
-        ("console", description["consoleUrl"]),
-        ("flower", description["flowerUrl"]),
-    ]
+    return [*((name, where.get(name)) for name in names), ("console", description["consoleUrl"])]

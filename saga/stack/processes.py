@@ -143,22 +143,29 @@ def api(ground: Ground, target: str) -> Process:
     return ground.process("api", command, stage=_FRONT, ready=ready)
 
 
-def has_flower() -> bool:
-    """Whether Flower is installed: a stack without it is a stack all the same."""
-    return importlib.util.find_spec("flower") is not None
+def has_flower(*, key: str) -> bool:
+    """Whether Flower can be had: a stack without it is a stack all the same.
+
+    It takes what is before and behind a comma for two logins, so that part of a key would do.
+    """
+    return importlib.util.find_spec("flower") is not None and "," not in key
 
 
 def flower(ground: Ground, app: SagaApp, *, key: str) -> Process:
     """Give Flower, which may look and change nothing. One logs in as ``admin``, with ``key``."""
     url = ground.url("flower")
     port = str(urllib.parse.urlsplit(url).port)
-    # Not among the arguments: everybody on the machine sees those.
+    others = {
+        name: text for name, text in ground.environment.items() if not name.startswith("FLOWER_")
+    }
+    # Not among the arguments: everybody on the machine sees those. No other of its options is
+    # passed on: one made for elsewhere, such as a prefix, would hide it from us.
     options = {
         "FLOWER_BASIC_AUTH": f"admin:{key}",
         "FLOWER_READ_ONLY": "true",
         "FLOWER_TASKS_COLUMNS": _COLUMNS,
     }
-    ground = replace(ground, environment={**ground.environment, **options})
+    ground = replace(ground, environment=others | options)
     command = _celery(app, "flower", "--address=127.0.0.1", f"--port={port}")
     return ground.process(
         "flower",

@@ -177,7 +177,9 @@ def _rest(plan: Plan, app: SagaApp) -> tuple[dict[str, Any], list[Process], list
         # Workers tell it to providers. One that is set is where the world reaches us.
         told["SAGA_API_URL"] = os.environ.get("SAGA_API_URL") or facts["apiUrl"]
         os.environ["SAGA_API_URL"] = told["SAGA_API_URL"]
-    has_own_flower = not os.environ.get("FLOWER_URL") and processes.has_flower()
+    has_own_flower = not os.environ.get("FLOWER_URL") and processes.has_flower(
+        key=told["SAGA_API_KEY"]
+    )
     if has_own_flower:
         bare.take_port("flower")
         os.environ["FLOWER_URL"] = bare.url("flower")

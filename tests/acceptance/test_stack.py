@@ -94,6 +94,7 @@ saga_app = SagaApp(
 @dataclass
 class Shop:
     folder: Path
+    flower: bool = False
 
     @property
     def data(self) -> Path:
@@ -103,7 +104,7 @@ class Shop:
         return subprocess.run(
             [sys.executable, "-m", "saga.cli", *arguments],
             cwd=self.folder,
-            env=environment(),
+            env=environment(flower=self.flower),
             capture_output=True,
             text=True,
             check=False,
@@ -128,12 +129,16 @@ class Shop:
         return alive and any(str(self.folder) in place for place in places)
 
 
-def environment() -> dict[str, str]:
-    """Give an environment as a fresh shell has it, in which ``saga`` can be imported."""
+def environment(*, flower: bool = False) -> dict[str, str]:
+    """Give an environment as a fresh shell has it, in which ``saga`` can be imported.
+
+    Without ``flower``, stacks start none of their own: there is one elsewhere already.
+    """
     ours = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "FLOWER_", "SAGA_")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
     real = {"SHOP_ACCOUNT": "https://real.test/account", "SHOP_CURRENCY": "CNY"}
-    return clean | {"PYTHONPATH": str(Path(__file__).parents[2])} | real
+    elsewhere = {} if flower else {"FLOWER_URL": "http://flower.test"}
+    return clean | {"PYTHONPATH": str(Path(__file__).parents[2])} | real | elsewhere
 
 
 @pytest.fixture
@@ -155,6 +160,7 @@ def ends_within(seconds: float, process: psutil.Process) -> bool:
 
 
 def test_all_is_ready_when_up_returns_and_a_second_up_tells_the_same(shop: Shop) -> None:
+    shop.flower = True
     first = shop.up()
 
     assert shop.up() == first
@@ -170,6 +176,7 @@ def test_all_is_ready_when_up_returns_and_a_second_up_tells_the_same(shop: Shop)
     assert stat.S_IMODE((shop.data / "stack.json").stat().st_mode) == 0o600
     shown = shop.saga("up", "--detach").stdout
     assert first["apiUrl"] in shown
+    assert len([line for line in shown.splitlines() if " flower " in line]) == 1
     for secret in (first["apiKey"], *map(_password, (first["databaseUrl"], first["brokerUrl"]))):
         assert secret not in shown, "what stands on a screen is looked at over shoulders"
 

@@ -29,6 +29,15 @@ import settings
         *(("DEVICE_ADB_ADDRESS", odd, "alone") for odd in ("127.0.0.1:5555", "tcp://host", " ")),
         ("SAGA_SECOND_LOOKS_SECONDS", "soon", "is not JSON"),
         ("SAGA_LEASE_SECONDS", "s3cret", "valid number"),
+        *(
+            ("FLOWER_URL", odd, "starts with http")
+            for odd in ("flower:5555", "javascript:alert(1)")
+        ),
+        *(
+            ("FLOWER_URL", odd, "starts with http")
+            for odd in ("http://", "http://a b", "http://a?b")
+        ),
+        ("FLOWER_URL", "http://ann:s3cret@flower.test", "without a login"),
     ],
 )
 def test_a_setting_that_is_wrong_ends_the_process_and_is_named(
@@ -66,6 +75,9 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         ("DEVICE_ADB_ADDRESS", "fe80::1"),
         ("DEVICE_ADB_ADDRESS", "host.docker.internal"),
         ("DEVICE_BOOT_SECONDS", "31536000"),
+        ("FLOWER_URL", ""),
+        ("FLOWER_URL", "http://[::1]:5555"),
+        ("FLOWER_URL", "https://ops.example.com/flower/"),
     ],
 )
 def test_what_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, given: str) -> None:
