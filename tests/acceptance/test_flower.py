@@ -46,7 +46,7 @@ class Stack:
         done = subprocess.run(
             [sys.executable, "-m", "saga.cli", "--data", str(self.data), *arguments, "--json"],
             cwd=PROJECT,
-            env=environment(),
+            env=environment(flower=True),
             capture_output=True,
             text=True,
             check=False,

@@ -126,7 +126,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     folder = tmp_path_factory.mktemp("pages")
     path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
     variables = {"SAGA_DATA": str(folder / "data"), "TMPDIR": str(folder), "COLUMNS": "200"}
-    env = environment() | variables | {"PATH": path}
+    env = environment(flower=True) | variables | {"PATH": path}
     subprocess.run(["saga", "up", "--detach", "--json"], cwd=ROOT, env=env, check=True)
     yield env
     subprocess.run(["saga", "down"], cwd=ROOT, env=env, check=True, capture_output=True)
