@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -83,8 +84,10 @@ def test_the_model_does_to_a_row_what_the_store_does(
     for line, bounds in ALL if in_full else SELECTED:
         explorer = Explorer(read(line), bounds)
         assert explorer.explore().violation is None
+        # Each takes milliseconds: a common run asks every other one.
+        asked = islice(explorer.settled.items(), 0, None, 1 if in_full else 2)
         with database.connect() as connection:
-            for question, expected in explorer.settled.items():
+            for question, expected in asked:
                 left = carry_out(connection, explorer.small, question, expected)
                 told = Left(expected.row, expected.publishes, int(expected.rose), wakes=True)
                 assert left == told, (line, question, expected.move)
