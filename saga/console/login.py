@@ -82,5 +82,5 @@ def _inside(request: Request, path: str) -> str:
     """The path, if it is one of the console's; else the console's first page."""
     root: str = request.scope["root_path"]
     is_ours = path == root or path.startswith((f"{root}/", f"{root}?"))
-    is_plain = path.isprintable() and "\\" not in path and not path.startswith("//")
+    is_plain = path.isprintable() and "\\" not in path and "/.." not in path
     return path if is_ours and is_plain and len(path) <= _LONGEST_PATH else f"{root}/"
