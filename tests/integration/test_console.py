@@ -8,9 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from saga import Refused
+from saga import PollAgain, Refused
 from saga.access import Role, keys
 from saga.access.audit import list_audit
+from saga.console import session
+from saga.filter import MOST
+from saga.operator import Operator
 from saga.streams import Pace
 from tests.integration.consoles import KEY, Guest, at, front, key_of, opened, text_of
 from tests.integration.served import served
@@ -455,3 +458,46 @@ def test_behind_a_proxy_all_stands_below_its_path(shop: Shop) -> None:
     assert "Path=/x/console" in sent.headers["set-cookie"]
     assert 'href="/x/console/static/console.css?' in page.text
     assert alive.status_code == 200
+
+
+def test_a_session_is_over_after_its_time(operator: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert operator.get("/sagas").status_code == 200
+    monkeypatch.setattr(session, "LASTS", timedelta(seconds=-1))
+
+    assert operator.get("/sagas").status_code == 303
+
+
+def test_too_many_at_once_are_told_and_none_is_done(shop: Shop, operator: Guest) -> None:
+    saga_id = failed(shop)
+    ticked = [f"{saga_id}@{shop.row(saga_id)['version']}"] * (MOST + 1)
+    answer = operator.send("/sagas/many/done", action="retry", saga=ticked, reason="all")
+
+    assert answer.status_code == 422
+    assert f"at most {MOST} at once" in text_of(answer)
+    assert shop.status(saga_id) == "FAILED"
+
+
+def test_what_only_begins_like_the_console_is_the_apis(operator: Guest) -> None:
+    assert operator.client.get("/consolex").status_code == 401
+    assert operator.client.get("/api/sagas").status_code == 401
+
+
+def test_a_list_says_what_stands_still_and_of_what_rests_nothing(
+    shop: Shop, operator: Guest
+) -> None:
+    shop.script.say("pay", PollAgain(after=timedelta(minutes=1)))
+    waits = shop.start()
+    shop.work_off()
+    paused = shop.start()
+    Operator(shop.engine, actor="Ann").pause(paused, reason="ask first")
+    shop.script.say("pay", Refused("no"))
+    shop.start()
+    shop.work_off()
+    rests = "UPDATE saga_state SET waiting_for = 'second_look' WHERE status = 'COMPENSATED'"
+    shop.execute(rests)
+    said = text_of(operator.get("/sagas"))
+
+    assert (said.count("waits"), said.count("paused")) == (1, 1)
+    assert "waits for the final word" in said
+    assert "paused" in text_of(operator.get(f"/sagas/{paused}"))
+    assert "waits for the final word" in text_of(operator.get(f"/sagas/{waits}"))
