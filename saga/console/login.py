@@ -1,5 +1,7 @@
 """Logging in by key, and out."""
 
+import urllib.parse
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -82,5 +84,7 @@ def _inside(request: Request, path: str) -> str:
     """The path, if it is one of the console's; else the console's first page."""
     root: str = request.scope["root_path"]
     is_ours = path == root or path.startswith((f"{root}/", f"{root}?"))
-    is_plain = path.isprintable() and "\\" not in path and "/.." not in path
+    # Browsers take %2e%2e for two dots.
+    plain = urllib.parse.unquote(path)
+    is_plain = plain.isprintable() and "\\" not in plain and "/.." not in plain
     return path if is_ours and is_plain and len(path) <= _LONGEST_PATH else f"{root}/"

@@ -92,7 +92,14 @@ def test_who_is_not_logged_in_comes_to_the_login_and_then_to_what_they_wanted(
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["//evil.test/console/", "/console/../api", "https://evil.test", "/console/\\x", "/consoles"],
+    [
+        "//evil.test/console/",
+        "/console/../api",
+        "/console/%2e%2e/api",
+        "https://evil.test",
+        "/console/\\x",
+        "/consoles",
+    ],
 )
 def test_a_login_leads_nowhere_but_into_the_console(address: str, elsewhere: str) -> None:
     with at(address) as guest:

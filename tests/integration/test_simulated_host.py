@@ -182,7 +182,7 @@ def test_each_fault_does_what_its_name_says_once(
     }
     done = {"create": "created", "start": "running", "stop": "exited", "remove": None}[operation]
     # Late is later than we look, also on a busy machine.
-    simulation.order(operation=operation, kind=kind, seconds=1 if kind == "late" else 0.1)
+    simulation.order(operation=operation, kind=kind, seconds=3 if kind == "late" else 0.1)
     before = state(simulation)
 
     error = HostRefused if kind == "refuse" else HostAway
