@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from saga.stack.holding import supervised
 from saga.stack.standing import running
 
 pytestmark = pytest.mark.acceptance
@@ -242,6 +243,11 @@ def test_ctrl_c_in_the_foreground_stops_all(shop: Shop) -> None:
             stdout=stream,
             stderr=stream,
         )
+    # Who comes second finds it, and does not start one of its own before.
+    deadline = time.monotonic() + 60
+    while not supervised(shop.data):
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)
     assert shop.up()["pids"]["supervisor"] == foreground.pid
 
     foreground.send_signal(signal.SIGINT)
